@@ -1,0 +1,205 @@
+//! The people's API: what the command line shows and asks for.
+
+use std::time::Duration;
+
+use api::people::{
+    AuditEntry, CancelRequest, Event, PipelineRequest, PipelineStarted, PipelineSummary, PipelineView,
+    TokenRequest, TokenResponse,
+};
+use api::{PipelineId, TaskId};
+use futures_util::{Stream, StreamExt as _, stream};
+use percent_encoding::utf8_percent_encode;
+use reqwest::Method;
+
+use crate::send::attempt;
+use crate::upload::NAME;
+use crate::{Client, ClientError, Effort};
+
+/// How long one of these calls may take.
+const LIMIT: Duration = Duration::from_secs(30);
+/// The longest line of an event stream: one output chunk as JSON, with room.
+const LONGEST_LINE: usize = 32 * 1024 * 1024;
+
+impl Client {
+    /// Starts a pipeline.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn start_pipeline(&self, request: &PipelineRequest) -> Result<PipelineStarted, ClientError> {
+        self.ask("/api/v1/pipelines", request, Effort::Once(LIMIT)).await
+    }
+
+    /// The newest pipelines, newest first.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn pipelines(&self) -> Result<Vec<PipelineSummary>, ClientError> {
+        self.get("/api/v1/pipelines", Effort::Within(LIMIT))
+            .await?
+            .ok_or_else(crate::runner::empty)
+    }
+
+    /// One pipeline.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn pipeline(&self, id: &PipelineId) -> Result<PipelineView, ClientError> {
+        let path = format!("/api/v1/pipelines/{id}");
+        self.get(&path, Effort::Within(LIMIT))
+            .await?
+            .ok_or_else(crate::runner::empty)
+    }
+
+    /// Cancels a pipeline.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn cancel_pipeline(&self, id: &PipelineId, why: &str) -> Result<(), ClientError> {
+        let request = CancelRequest { why: why.to_owned() };
+        self.tell(
+            &format!("/api/v1/pipelines/{id}/cancel"),
+            &request,
+            Effort::Within(LIMIT),
+        )
+        .await
+    }
+
+    /// Makes a resource-class token.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn create_token(&self, request: &TokenRequest) -> Result<TokenResponse, ClientError> {
+        self.ask("/api/v1/tokens", request, Effort::Once(LIMIT)).await
+    }
+
+    /// The audit log, oldest first, from after entry `after`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn audit(&self, after: u64) -> Result<Vec<AuditEntry>, ClientError> {
+        let path = format!("/api/v1/audit?after={after}");
+        self.get(&path, Effort::Within(LIMIT))
+            .await?
+            .ok_or_else(crate::runner::empty)
+    }
+
+    /// An artifact's content, piece by piece.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn artifact(
+        &self,
+        task: &TaskId,
+        name: &str,
+    ) -> Result<impl Stream<Item = Result<Vec<u8>, ClientError>> + Send + use<>, ClientError> {
+        let path = format!(
+            "/api/v1/jobs/{task}/artifacts/{}",
+            utf8_percent_encode(name, NAME)
+        );
+        let response = attempt(self.request(Method::GET, &path)).await?;
+        Ok(response.bytes_stream().map(|piece| match piece {
+            Ok(bytes) => Ok(bytes.to_vec()),
+            Err(error) => Err(ClientError::Transport(error.without_url())),
+        }))
+    }
+
+    /// The events of a pipeline after `cursor`, live, until it has finished or the connection breaks: each
+    /// with the cursor to go on after.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn events(
+        &self,
+        id: &PipelineId,
+        cursor: u64,
+    ) -> Result<impl Stream<Item = Result<(u64, Event), ClientError>> + Send + use<>, ClientError> {
+        let request = self
+            .request(Method::GET, &format!("/api/v1/pipelines/{id}/events"))
+            .header("Last-Event-ID", cursor);
+        let response = attempt(request).await?;
+        let reader = EventReader {
+            bytes: Box::pin(response.bytes_stream()),
+            buffer: Vec::new(),
+            cursor,
+        };
+        Ok(stream::try_unfold(reader, |mut reader| async move {
+            Ok(reader.next().await?.map(|event| (event, reader)))
+        }))
+    }
+}
+
+/// Takes server-sent events apart. Source: <https://html.spec.whatwg.org/multipage/server-sent-events.html>;
+/// of its fields `id` and `data` are used, and a data field is one line here.
+struct EventReader<S> {
+    bytes: S,
+    buffer: Vec<u8>,
+    cursor: u64,
+}
+
+impl<S, B> EventReader<S>
+where
+    S: Stream<Item = Result<B, reqwest::Error>> + Unpin,
+    B: AsRef<[u8]>,
+{
+    /// The next event; none at the end of the stream.
+    async fn next(&mut self) -> Result<Option<(u64, Event)>, ClientError> {
+        loop {
+            while let Some(line) = self.line() {
+                if let Some(id) = line.strip_prefix("id:") {
+                    self.cursor = id.trim().parse().unwrap_or(self.cursor);
+                } else if let Some(data) = line.strip_prefix("data:") {
+                    let event = serde_json::from_str(data.trim_start()).map_err(ClientError::Answer)?;
+                    return Ok(Some((self.cursor, event)));
+                }
+            }
+            if self.buffer.len() > LONGEST_LINE {
+                return Err(ClientError::Setup(
+                    "an event is longer than any may be".to_owned(),
+                ));
+            }
+            match self.bytes.next().await {
+                Some(Ok(piece)) => self.buffer.extend_from_slice(piece.as_ref()),
+                Some(Err(error)) => return Err(ClientError::Transport(error.without_url())),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// The next whole line of what has arrived.
+    fn line(&mut self) -> Option<String> {
+        let end = self.buffer.iter().position(|byte| *byte == b'\n')?;
+        let line: Vec<u8> = self.buffer.drain(..=end).collect();
+        Some(
+            String::from_utf8_lossy(&line)
+                .trim_end_matches(['\n', '\r'])
+                .to_owned(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn events_that_arrive_in_pieces_are_put_together() {
+        let text = ": ping\n\nid: 7\ndata: {\"event\":\"job.started\",\"time\":1,\"job\":\"a\"}\n\nid: 9\r\ndata: \
+                    {\"event\":\"job.started\",\"time\":2,\"job\":\"b\"}\r\n\r\n";
+        let pieces = text
+            .as_bytes()
+            .chunks(5)
+            .map(|piece| Ok::<_, reqwest::Error>(piece.to_vec()));
+        let mut reader = EventReader {
+            bytes: stream::iter(pieces),
+            buffer: Vec::new(),
+            cursor: 0,
+        };
+
+        let mut seen = Vec::new();
+        while let Some((cursor, event)) = reader.next().await.unwrap() {
+            seen.push((cursor, event.time));
+        }
+
+        assert_eq!(seen, [(7, 1), (9, 2)]);
+    }
+}
