@@ -49,6 +49,8 @@ pub struct Claim {
     pub attempt: AttemptRef,
     /// The task token: good for this attempt alone.
     pub token: Secret,
+    /// The server's installation id: every place is labelled with it.
+    pub installation: String,
     /// The job's name, for people.
     pub job: String,
     /// The image; none where the job names none.

@@ -1,0 +1,112 @@
+//! What the first process of the namespaces does until it is GOAT.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Gid, Uid};
+use sys::namespace::{capabilities, inheritance};
+use sys::process::{Signal, set_parent_death_signal};
+
+use super::cage::Channel;
+use super::root::Root;
+use crate::local::folder::{Folder, Spec, inside};
+use crate::local::refusal;
+use crate::local::user::{Ids, TASK};
+
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Prepares everything and executes GOAT. Returns only when that failed.
+pub(super) fn become_goat(channel: &mut Channel, folder: &Folder, spec: &Spec) -> Result<(), String> {
+    let refused = |tried: &'static str| move |error| refusal::sentence(tried, &error);
+    let die_with_parent =
+        || set_parent_death_signal(Signal::SIGKILL).map_err(refused("set the parent-death signal"));
+    die_with_parent()?;
+    inheritance::reset_signals().map_err(refused("reset signals"))?;
+    nix::unistd::setsid().map_err(|errno| refusal::sentence("start a session", &errno.into()))?;
+    umask(Mode::from_bits_truncate(0o022));
+
+    // Sources are opened as the driver's user, who may reach them; the root is built as the task's user,
+    // to whom it belongs.
+    make_mounts_private()?;
+    let root = Root::gather(folder, spec)?;
+    become_task_user(spec.ids)?;
+    root.build()?;
+
+    nix::unistd::sethostname(&spec.name)
+        .map_err(|errno| refusal::sentence("set the host name", &errno.into()))?;
+    inheritance::leave_session_keyring().map_err(refused("leave the session keyring"))?;
+    nix::sys::prctl::set_no_new_privs()
+        .map_err(|errno| refusal::sentence("give up new privileges", &errno.into()))?;
+    capabilities::drop_all().map_err(refused("drop capabilities"))?;
+    // The change of user cleared it.
+    die_with_parent()?;
+    channel.ready()?;
+    match execute(spec) {
+        Err(error) => Err(format!("cannot execute {}/orchestrator: {error}", inside::BIN)),
+    }
+}
+
+/// Keeps whatever is mounted from here on to this mount namespace.
+pub(super) fn make_mounts_private() -> Result<(), String> {
+    let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)
+        .map_err(|errno| refusal::sentence("make all mounts private", &errno.into()))
+}
+
+/// Becomes the user that is mapped, keeping this namespace's capabilities: they are only lost on the way
+/// from user 0 (`capabilities(7)`), which is not mapped.
+pub(super) fn become_task_user(ids: Ids) -> Result<(), String> {
+    let (user, group) = (Uid::from_raw(TASK), Gid::from_raw(TASK));
+    let changed = if ids.assigned {
+        nix::unistd::setgroups(&[])
+    } else {
+        // An ordinary user may not leave its groups (`user_namespaces(7)`).
+        Ok(())
+    };
+    changed
+        .and_then(|()| nix::unistd::setresgid(group, group, group))
+        .and_then(|()| nix::unistd::setresuid(user, user, user))
+        .map_err(|errno| refusal::sentence("become the task's user", &errno.into()))
+}
+
+fn execute(spec: &Spec) -> io::Result<Infallible> {
+    let nothing = File::open("/dev/null")?;
+    nix::unistd::dup2_stdin(nothing)?;
+    // Standard error is the place's log.
+    nix::unistd::dup2_stdout(io::stderr())?;
+    std::env::set_current_dir(inside::HOME)?;
+    inheritance::withhold_descriptors()?;
+    let text = |text: String| CString::new(text).map_err(io::Error::other);
+    let program = text(format!("{}/orchestrator", inside::BIN))?;
+    let arguments = spec
+        .arguments
+        .iter()
+        .cloned()
+        .map(text)
+        .collect::<Result<Vec<_>, _>>()?;
+    let environment = [
+        format!("CIRCLECI_GOAT_CONFIG_FILE={}", inside::CONFIGURATION),
+        format!("PATH={PATH}"),
+        format!("HOME={}", inside::HOME),
+        format!("USER={}", super::root::NAME),
+        format!("LOGNAME={}", super::root::NAME),
+        "LANG=C.UTF-8".to_owned(),
+        "CI=true".to_owned(),
+    ];
+    let environment = environment.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        match nix::unistd::execve(&program, &arguments, &environment) {
+            // The agent had the file open to write it when another of its threads forked; that child has a
+            // copy of the descriptor until it executes.
+            Err(Errno::ETXTBSY) if Instant::now() < until => std::thread::sleep(Duration::from_millis(2)),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Seeing how a place's processes end, and ending them.
+//!
+//! Whoever waits here is woken by the kernel, through a pidfd. Only moments that nobody announces (the exit
+//! file follows GOAT's end, a lock is about to be handed over) are looked at repeatedly.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use sys::process::{Signal, pidfd_send_signal};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::{sleep, timeout};
+
+use super::folder::{Folder, State};
+use super::process::Process;
+use super::{MOMENT, PATIENCE};
+use crate::Exit;
+
+/// Between TERMs: a first process without a handler yet loses one (`pid_namespaces(7)`).
+const REPEAT: Duration = Duration::from_secs(1);
+
+/// How a place's GOAT ended; none where nothing can say so any more.
+pub(super) async fn exit(folder: &Folder) -> io::Result<Option<Exit>> {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if let Some(exit) = folder.exit()? {
+            return Ok(Some(exit));
+        }
+        // Asked in this order: a sandbox writes the exit before it lets go of the lock.
+        let held = folder.is_held()?;
+        if let Some(goat) = goat(folder)? {
+            Watched::new(goat)?.ended().await?;
+        }
+        if held {
+            sleep(pause).await;
+            pause = (pause * 2).min(MOMENT);
+        } else {
+            return folder.exit();
+        }
+    }
+}
+
+/// Ends a place's GOAT with TERM, and with KILL after `grace`.
+pub(super) async fn stop(folder: &Folder, grace: Duration) -> io::Result<()> {
+    let until = Instant::now() + grace;
+    let made = Instant::now() + PATIENCE;
+    while folder.is_held()? && !folder.has_started()? {
+        if Instant::now() > made {
+            return Err(io::Error::other("it is being made and does not get ready"));
+        }
+        sleep(MOMENT).await;
+    }
+    let Some(goat) = goat(folder)? else {
+        return Ok(());
+    };
+    let goat = Watched::new(goat)?;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        goat.signal(Signal::SIGTERM)?;
+        if let Ok(ended) = timeout(left.min(REPEAT), goat.ended()).await {
+            return ended;
+        }
+    }
+    goat.signal(Signal::SIGKILL)?;
+    match timeout(PATIENCE, goat.ended()).await {
+        Ok(ended) => ended,
+        Err(_) => Err(io::Error::other("GOAT was killed and does not end")),
+    }
+}
+
+/// Kills a place's sandbox and GOAT, and waits until both, and with GOAT all that it started, are gone.
+pub(super) async fn kill(folder: &Folder) -> io::Result<()> {
+    // A state that cannot be read names nobody.
+    let Ok(Some(State { sandbox, goat })) = folder.state() else {
+        return Ok(());
+    };
+    let mut watched = Vec::new();
+    // The sandbox first, so that it does not go on to do something about GOAT's end.
+    for process in [Some(sandbox), goat].into_iter().flatten() {
+        if let Some(pidfd) = process.open()? {
+            pidfd_send_signal(pidfd.as_fd(), Signal::SIGKILL)?;
+            watched.push(Watched::new(pidfd)?);
+        }
+    }
+    for process in watched {
+        match timeout(PATIENCE, process.ended()).await {
+            Ok(ended) => ended?,
+            Err(_) => return Err(io::Error::other("a process of it was killed and does not end")),
+        }
+    }
+    Ok(())
+}
+
+fn goat(folder: &Folder) -> io::Result<Option<OwnedFd>> {
+    match folder.state()?.and_then(|state| state.goat) {
+        Some(goat) => Process::open(goat),
+        None => Ok(None),
+    }
+}
+
+struct Watched(AsyncFd<OwnedFd>);
+
+impl Watched {
+    #[expect(
+        deprecated,
+        reason = "its unsafe successor guards against types that close or change their descriptor; an OwnedFd does not"
+    )]
+    fn new(pidfd: OwnedFd) -> io::Result<Self> {
+        AsyncFd::with_interest(pidfd, Interest::READABLE).map(Self)
+    }
+
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        pidfd_send_signal(self.0.get_ref().as_fd(), signal).map(drop)
+    }
+
+    /// A pidfd is readable once its process has ended, and stays so.
+    async fn ended(&self) -> io::Result<()> {
+        let mut ready = self.0.readable().await?;
+        ready.retain_ready();
+        Ok(())
+    }
+}
