@@ -1,0 +1,188 @@
+//! `upload`: a file, or a folder's files, to the server's artifacts.
+
+mod files;
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use api::Cause;
+use client::ClientError;
+use sha2::{Digest as _, Sha256};
+
+use super::{Current, Failure};
+use crate::decide::Ending;
+use crate::retry::Backoff;
+use files::{Found, Request, find, open};
+
+/// How often a file may change while it is being sent.
+const CHANGES: u32 = 5;
+/// How often a server with a full disk is asked again.
+const FULL: u32 = 3;
+/// The least that a connection must carry, so that a dead one is noticed.
+const BYTES_PER_SECOND: u64 = 64 * 1024;
+
+/// Uploads.
+pub(super) async fn upload(
+    current: Current<'_>,
+    source: &str,
+    destination: Option<&str>,
+) -> Result<(), Failure> {
+    let context = current.context;
+    let request = Request {
+        source: context.path(source),
+        folder: context.folder.clone(),
+        destination: destination.map(str::to_owned),
+    };
+    let found = blocking(move || find(&request)).await;
+    let found = match found.and_then(|found| found.map_err(io::Error::other)) {
+        Ok(found) => found,
+        Err(sentence) => return Err(current.fail(1, &sentence.to_string()).await),
+    };
+    for line in &found.left_out {
+        current.say(line).await;
+    }
+    if found.files.is_empty() {
+        current
+            .say(&format!("there is nothing to upload in `{source}`"))
+            .await;
+    }
+    for file in found.files {
+        send(current, file, &found.boundary).await?;
+    }
+    Ok(())
+}
+
+/// Sends one file, until the server has it.
+async fn send(current: Current<'_>, found: Found, boundary: &Path) -> Result<(), Failure> {
+    let Found { path, name } = found;
+    let mut backoff = Backoff::new(Duration::from_secs(5));
+    let (mut changes, mut full) = (0, 0);
+    let mut known_sum: Option<String> = None;
+    loop {
+        let content = match content(&path, boundary).await {
+            Ok(content) => content,
+            Err(error) => {
+                let sentence = format!("`{}` cannot be uploaded: {error}", path.display());
+                return Err(current.fail(1, &sentence).await);
+            }
+        };
+        let changed = known_sum.as_ref().is_some_and(|known| *known != content.sum);
+        changes += u32::from(changed);
+        known_sum = Some(content.sum.clone());
+        let error = match try_once(current, &name, &content).await? {
+            Ok(()) => {
+                let line = format!("uploaded `{name}` ({} bytes)", content.size);
+                current.say(&line).await;
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        full += u32::from(error.status() == Some(507));
+        match judge(&error, changed, changes, full) {
+            Next::Again => {}
+            Next::Full => {
+                let r#where = "the server".to_owned();
+                return Err(Failure::infrastructure(Cause::DiskFull { r#where }));
+            }
+            Next::Changing => {
+                let sentence = format!("`{}` keeps changing while it is uploaded", path.display());
+                return Err(current.fail(1, &sentence).await);
+            }
+            Next::Refused => {
+                let sentence = format!("`{name}` was not uploaded: {}", error.chain());
+                return Err(current.fail(1, &sentence).await);
+            }
+        }
+        tracing::debug!(error = %error.chain(), "an artifact is sent again");
+        tokio::select! {
+            () = backoff.pause() => {}
+            _ = current.context.supervisor.control.stopped() => return Err(STOPPED),
+        }
+    }
+}
+
+const STOPPED: Failure = Failure::Stopped {
+    ending: Ending {
+        exit_code: 1,
+        signal: None,
+    },
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Again,
+    Full,
+    Changing,
+    Refused,
+}
+
+/// What to do after an error. A refusal of a file that changed meanwhile may be about its checksum.
+fn judge(error: &ClientError, changed: bool, changes: u32, full: u32) -> Next {
+    if full >= FULL {
+        Next::Full
+    } else if changes >= CHANGES {
+        Next::Changing
+    } else if error.may_pass() || changed {
+        Next::Again
+    } else {
+        Next::Refused
+    }
+}
+
+async fn try_once(
+    current: Current<'_>,
+    name: &str,
+    content: &Content,
+) -> Result<Result<(), ClientError>, Failure> {
+    let context = current.context;
+    let enough = Duration::from_secs(60 + content.size / BYTES_PER_SECOND);
+    // By its descriptor: what is sent is the file that was looked at, whatever its name leads to by now.
+    let path = PathBuf::from(format!("/proc/self/fd/{}", content.file.as_raw_fd()));
+    let sending = context
+        .client
+        .upload_artifact(name, &path, &content.sum, enough.min(context.left()));
+    tokio::select! {
+        result = sending => Ok(result),
+        _ = context.supervisor.control.stopped() => Err(STOPPED),
+    }
+}
+
+/// A file that was read once.
+#[derive(Debug)]
+struct Content {
+    file: File,
+    size: u64,
+    sum: String,
+}
+
+async fn content(path: &Path, boundary: &Path) -> io::Result<Content> {
+    let (path, boundary) = (path.to_owned(), boundary.to_owned());
+    blocking(move || {
+        let file = open(&path, &boundary)?;
+        let mut sum = Sha256::new();
+        let mut size = 0;
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let count = (&file).read(&mut buffer)?;
+            if count == 0 {
+                break;
+            }
+            sum.update(buffer.get(..count).unwrap_or_default());
+            size += u64::try_from(count).unwrap_or(0);
+        }
+        Ok(Content {
+            file,
+            size,
+            sum: hex::encode(sum.finalize()),
+        })
+    })
+    .await?
+}
+
+/// Disk work, on a thread of its own. It starts no process.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+}
