@@ -197,6 +197,7 @@ impl Job {
             self.client.clone(),
             self.control.clone(),
             self.keeper.clone(),
+            Arc::clone(spool),
             self.call_limit(),
         );
         let (done, reported) = oneshot::channel();

@@ -1,5 +1,9 @@
 //! What the server is told of phases and steps: in order, each until it is acknowledged, beside the steps.
+//!
+//! Output travels on its own, but in the same order: a step's output waits for its beginning, and its end waits
+//! for its output.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::runner::ErrorCode;
@@ -14,6 +18,7 @@ use crate::control::{Control, Stop};
 use crate::heartbeat::Keeper;
 use crate::output::now_milliseconds;
 use crate::retry::Backoff;
+use crate::spool::Spool;
 
 /// How many reports wait; a step has two.
 const WAITING: usize = 1024;
@@ -41,12 +46,17 @@ enum Report {
         step: u32,
         time: i64,
         end: StepEnd,
+        /// The newest chunk then.
+        output: u64,
     },
 }
 
 /// Where reports are handed in.
 #[derive(Debug, Clone)]
-pub(crate) struct Reports(mpsc::Sender<Report>);
+pub(crate) struct Reports {
+    queue: mpsc::Sender<Report>,
+    spool: Arc<Spool>,
+}
 
 /// Who sends them.
 #[derive(Debug)]
@@ -56,6 +66,7 @@ pub(crate) struct Reporter {
     client: Client,
     control: Control,
     keeper: Keeper,
+    spool: Arc<Spool>,
     limit: Duration,
 }
 
@@ -65,18 +76,24 @@ impl Reports {
         client: Client,
         control: Control,
         keeper: Keeper,
+        spool: Arc<Spool>,
         limit: Duration,
     ) -> (Self, Reporter) {
         let (sender, queue) = mpsc::channel(WAITING);
+        let reports = Self {
+            queue: sender,
+            spool: Arc::clone(&spool),
+        };
         let reporter = Reporter {
             queue,
             attempt,
             client,
             control,
             keeper,
+            spool,
             limit,
         };
-        (Self(sender), reporter)
+        (reports, reporter)
     }
 
     /// The attempt is in this phase.
@@ -111,12 +128,19 @@ impl Reports {
     /// A step ended.
     pub(crate) async fn ended(&self, step: u32, end: StepEnd) {
         let time = now_milliseconds();
-        self.hand_in(Report::Ended { step, time, end }).await;
+        let output = self.spool.newest();
+        let ended = Report::Ended {
+            step,
+            time,
+            end,
+            output,
+        };
+        self.hand_in(ended).await;
     }
 
     /// An error means that the attempt is over, which the steps hear elsewhere.
     async fn hand_in(&self, report: Report) {
-        let _ = self.0.send(report).await;
+        let _ = self.queue.send(report).await;
     }
 }
 
@@ -124,35 +148,40 @@ impl Reporter {
     /// Sends what is handed in, until nobody can hand in any more.
     pub(crate) async fn run(mut self) {
         while let Some(report) = self.queue.recv().await {
-            match report {
-                // An error is logged where it is met, and another phase or the record will do.
-                Report::Phase(phase) => drop(self.phase(phase).await),
-                Report::Began {
-                    step,
-                    time,
-                    first_run: None,
-                } => {
-                    if let Err(error) = self.step(step, time, StepEvent::Began).await {
-                        self.refused(step, &error).await;
-                    }
-                }
-                Report::Began {
-                    step,
-                    time,
-                    first_run: Some(mut answer),
-                } => {
-                    let began = tokio::select! {
-                        began = self.first_run(step, time) => began,
-                        () = answer.closed() => Began::Refused,
-                    };
-                    let _ = answer.send(began);
-                }
-                Report::Ended { step, time, end } => {
-                    let _ = self.step(step, time, StepEvent::Ended(end)).await;
-                }
-            }
+            self.send(report).await;
             if self.is_over() {
-                return;
+                break;
+            }
+        }
+        self.spool.allow_all();
+    }
+
+    async fn send(&self, report: Report) {
+        match report {
+            // An error is logged where it is met, and another phase or the record will do.
+            Report::Phase(phase) => drop(self.phase(phase).await),
+            Report::Began {
+                step,
+                time,
+                first_run,
+            } => {
+                match first_run {
+                    Some(answer) => self.first_run(step, time, answer).await,
+                    None => drop(self.begin(step, time).await),
+                }
+                self.spool.allow(step);
+            }
+            Report::Ended {
+                step,
+                time,
+                end,
+                output,
+            } => {
+                tokio::select! {
+                    () = self.spool.stored_to(output) => {}
+                    () = self.control.gone() => return,
+                }
+                drop(self.step(step, time, StepEvent::Ended(end)).await);
             }
         }
     }
@@ -173,15 +202,28 @@ impl Reporter {
             .is_some_and(|raised| raised.stop == Stop::Gone)
     }
 
-    async fn first_run(&self, step: u32, time: i64) -> Began {
+    /// Tells that the first `run` operation wants to begin, unless nobody waits for the answer any more.
+    async fn first_run(&self, step: u32, time: i64, mut answer: oneshot::Sender<Began>) {
+        let began = tokio::select! {
+            began = self.begin(step, time) => match began {
+                Some(sent) => {
+                    self.keeper.begin(sent);
+                    Began::Acknowledged
+                }
+                None => Began::Refused,
+            },
+            () = answer.closed() => Began::Refused,
+        };
+        let _ = answer.send(began);
+    }
+
+    /// Tells that a step begins. Answers when the call was sent; none where it was refused.
+    async fn begin(&self, step: u32, time: i64) -> Option<Duration> {
         match self.step(step, time, StepEvent::Began).await {
-            Ok(sent) => {
-                self.keeper.begin(sent);
-                Began::Acknowledged
-            }
+            Ok(sent) => Some(sent),
             Err(error) => {
                 self.refused(step, &error).await;
-                Began::Refused
+                None
             }
         }
     }

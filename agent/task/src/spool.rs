@@ -71,6 +71,8 @@ struct Inner {
     limits: Limits,
     folder: PathBuf,
     next: u64,
+    /// Every step below this one may be sent.
+    allowed: u32,
     /// The oldest chunks.
     front: VecDeque<Chunk>,
     front_bytes: usize,
@@ -88,6 +90,7 @@ impl Spool {
                 limits,
                 folder,
                 next: stored + 1,
+                allowed: 0,
                 front: VecDeque::new(),
                 front_bytes: 0,
                 segments: VecDeque::new(),
@@ -116,13 +119,34 @@ impl Spool {
         self.filled.notify_one();
     }
 
-    /// The oldest chunks, up to about `most` bytes, at least one if there is any.
+    /// Lets the output of a step, and of those before it, be sent: the server knows that it began. People read
+    /// a beginning before what came of it.
+    pub(crate) fn allow(&self, step: u32) {
+        {
+            let mut inner = lock(&self.inner);
+            inner.allowed = inner.allowed.max(step.saturating_add(1));
+        }
+        self.filled.notify_one();
+    }
+
+    /// Lets everything be sent: no step begins any more.
+    pub(crate) fn allow_all(&self) {
+        self.allow(u32::MAX);
+    }
+
+    /// The number of the newest chunk; 0 for none.
+    pub(crate) fn newest(&self) -> u64 {
+        lock(&self.inner).next - 1
+    }
+
+    /// The oldest chunks that may be sent, up to about `most` bytes, at least one if there is any.
     pub(crate) fn batch(&self, most: usize) -> Vec<Chunk> {
         let inner = lock(&self.inner);
         let mut bytes = 0;
         inner
             .front
             .iter()
+            .take_while(|chunk| chunk.step < inner.allowed)
             .take_while(|chunk| {
                 let first = bytes == 0;
                 bytes += size_of(chunk);
@@ -141,7 +165,7 @@ impl Spool {
     /// The server misses this number, which it said it had. Its bytes are gone, so their place is filled.
     pub(crate) fn fill_gap(&self, number: u64) {
         let mut inner = lock(&self.inner);
-        let end = inner.front.front().map_or(inner.next, |chunk| chunk.sequence);
+        let end = inner.oldest();
         for sequence in (number..end).rev() {
             inner.push_front(Chunk {
                 step: 0,
@@ -173,9 +197,18 @@ impl Spool {
 
     /// Waits until everything is stored.
     pub(crate) async fn emptied(&self) {
+        self.once(Inner::is_empty).await;
+    }
+
+    /// Waits until everything up to this number is stored.
+    pub(crate) async fn stored_to(&self, number: u64) {
+        self.once(|inner| inner.oldest() > number).await;
+    }
+
+    async fn once(&self, holds: impl Fn(&Inner) -> bool) {
         loop {
             let freed = self.freed.notified();
-            if lock(&self.inner).is_empty() {
+            if holds(&lock(&self.inner)) {
                 return;
             }
             freed.await;
@@ -186,6 +219,11 @@ impl Spool {
 impl Inner {
     fn is_empty(&self) -> bool {
         self.front.is_empty() && self.segments.is_empty()
+    }
+
+    /// The number of the oldest chunk that is not stored, or the next one.
+    fn oldest(&self) -> u64 {
+        self.front.front().map_or(self.next, |chunk| chunk.sequence)
     }
 
     fn fits(&self, length: usize) -> bool {

@@ -11,15 +11,28 @@ fn piece(step: u32, bytes: &[u8]) -> Piece {
 }
 
 fn spool(folder: &tempfile::TempDir, memory: usize, disk: u64) -> Spool {
-    Spool::new(
-        folder.path().to_owned(),
-        0,
-        Limits {
-            memory,
-            disk,
-            patience: Duration::ZERO,
-        },
-    )
+    let limits = Limits {
+        memory,
+        disk,
+        patience: Duration::ZERO,
+    };
+    let spool = Spool::new(folder.path().to_owned(), 0, limits);
+    spool.allow_all();
+    spool
+}
+
+#[test]
+fn a_steps_output_waits_until_the_step_may_be_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let spool = Spool::new(folder.path().to_owned(), 0, Limits::default());
+    now(spool.append(piece(0, b"one")));
+    now(spool.append(piece(1, b"two")));
+
+    assert_eq!(bytes_of(&spool.batch(1000)), b"");
+    spool.allow(0);
+    assert_eq!(bytes_of(&spool.batch(1000)), b"one");
+    spool.allow(1);
+    assert_eq!(bytes_of(&spool.batch(1000)), b"onetwo");
 }
 
 /// Takes everything out in batches, as the server would.
@@ -56,6 +69,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 fn numbers_go_on_from_what_is_stored() {
     let folder = tempfile::tempdir().expect("a folder");
     let spool = Spool::new(folder.path().to_owned(), 41, Limits::default());
+    spool.allow_all();
 
     now(spool.append(piece(0, b"x")));
 
@@ -128,6 +142,7 @@ fn a_writer_waits_for_room_before_anything_is_lost() {
             patience: Duration::from_secs(60),
         },
     );
+    spool.allow_all();
 
     now(async {
         spool.append(piece(0, b"first, and rather long")).await;

@@ -32,6 +32,8 @@ pub(crate) const TOKEN: &str = "task-token-that-nobody-may-see-4711";
 pub(crate) enum Seen {
     Phase(Phase),
     Began(u32),
+    /// Some output of a step, told once however many chunks of it come one after the other.
+    Output(u32),
     Ended(u32, i32),
     Finish,
 }
@@ -296,6 +298,10 @@ async fn step(State(shared): Known, Json(request): Json<StepRequest>) -> Respons
 async fn output(State(shared): Known, Json(request): Json<OutputRequest>) -> Json<OutputResponse> {
     let mut facts = shared.facts.lock().expect("no panic");
     for chunk in request.chunks {
+        let seen = Seen::Output(chunk.step);
+        if facts.seen.last() != Some(&seen) {
+            facts.seen.push(seen);
+        }
         facts.chunks.entry(chunk.sequence).or_insert(chunk);
     }
     let stored = facts.stored();

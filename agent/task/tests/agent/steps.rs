@@ -23,8 +23,10 @@ fn steps_run_in_order_and_the_record_says_so() {
         [
             Seen::Phase(Phase::Running),
             Seen::Began(0),
+            Seen::Output(0),
             Seen::Ended(0, 0),
             Seen::Began(1),
+            Seen::Output(1),
             Seen::Ended(1, 0),
             Seen::Phase(Phase::Finishing),
             Seen::Finish,
