@@ -1,1 +1,21 @@
-//! .
+//! Durable state: pipelines, jobs, attempts, output, artifacts' names, audit, the webhook inbox, tokens.
+//!
+//! The store alone knows what is so. The rules about who may change what are in `queue`; the store applies
+//! them inside its transactions, keeps what came out, and answers only what is on disk. [`Store`] is the
+//! contract; SQLite is behind it in the module `sqlite`, and nothing outside that module knows SQL.
+//!
+//! It does not speak HTTP, does not read configs and does not keep artifacts' bytes.
+
+mod clock;
+mod environment;
+mod error;
+mod folder;
+mod input;
+mod sqlite;
+mod store;
+mod token;
+
+pub use error::{Lock, StoreError};
+pub use input::{Accepted, Delivery, FetchedTask, NewPipeline, Settings, Uncompiled};
+pub use queue::{Refusal, Reporter, Time};
+pub use store::Store;

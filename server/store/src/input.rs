@@ -1,0 +1,104 @@
+//! What callers hand to the store and get from it, where no wire type says it already.
+
+use std::collections::BTreeMap;
+
+use api::operation::Step;
+use api::{AttemptRef, Millis, PipelineId, Terms};
+
+/// What the operator decides.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The terms that attempts get from now on.
+    pub terms: Terms,
+    /// The resource class of a job that names none.
+    pub default_resource_class: String,
+    /// The time limit of a job that names none.
+    pub default_time_limit: Millis,
+}
+
+/// A pipeline to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPipeline {
+    /// The repository's name on the server.
+    pub repository: String,
+    /// The commit, in full.
+    pub commit: String,
+    /// The ref, such as `refs/heads/main`.
+    pub reference: String,
+    /// Only these jobs and what they need; all where empty.
+    pub jobs: Vec<String>,
+    /// Who asked, as the audit log says it.
+    pub actor: String,
+}
+
+/// A webhook delivery whose signature was found good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The hook.
+    pub hook: String,
+    /// The provider's id of this delivery.
+    pub id: String,
+    /// The body's SHA-256, in hexadecimal digits.
+    pub body_sha256: String,
+    /// The provider's word for what happened.
+    pub event: String,
+    /// The raw body.
+    pub body: Vec<u8>,
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is stored; with the pipeline that it made.
+    New(Option<PipelineId>),
+    /// It, or the same body, was stored before; with the pipeline that it made then.
+    Repeated(Option<PipelineId>),
+}
+
+/// A pipeline whose config was not compiled yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uncompiled {
+    /// Its id.
+    pub pipeline: PipelineId,
+    /// The repository's name on the server.
+    pub repository: String,
+    /// The commit, in full.
+    pub commit: String,
+    /// The ref.
+    pub reference: String,
+    /// Only these jobs and what they need; all where empty.
+    pub jobs: Vec<String>,
+}
+
+/// A task as its task agent gets it, but for the clone URL, which the server knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedTask {
+    /// The attempt.
+    pub attempt: AttemptRef,
+    /// The pipeline.
+    pub pipeline: PipelineId,
+    /// The job's name.
+    pub job: String,
+    /// The repository's name on the server.
+    pub repository: String,
+    /// The commit, in full.
+    pub commit: String,
+    /// The ref that was pushed.
+    pub reference: String,
+    /// The steps, in order.
+    pub steps: Vec<Step>,
+    /// Variables for every `run` step: the built-in ones, and the job's over them.
+    pub environment: BTreeMap<String, String>,
+    /// Where steps run.
+    pub working_directory: String,
+    /// The job's shell, where it names one.
+    pub shell: Option<String>,
+    /// The longest that the job may run, counted from `starting`.
+    pub time_limit: Millis,
+    /// How much of the time limit is over already.
+    pub time_used: Millis,
+    /// The attempt's terms.
+    pub terms: Terms,
+    /// The highest contiguous number of stored output.
+    pub stored: u64,
+}

@@ -1,0 +1,82 @@
+//! Artifacts' names, sizes and checksums. Their bytes are the server's.
+
+use api::people::ArtifactView;
+use api::{AttemptRef, InstanceId, TaskId};
+use queue::{Call, Refusal};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::change::Change;
+use super::column::clamped;
+use super::output::Stored;
+use super::{audit, jobs};
+use crate::error::StoreError;
+
+/// Notes an artifact where the rules allow it.
+pub(crate) fn add(
+    change: &mut Change<'_>,
+    attempt: &AttemptRef,
+    instance: Option<InstanceId>,
+    name: &str,
+    size: u64,
+    sha256: &str,
+) -> Result<Result<(), Refusal>, StoreError> {
+    if let Err(refusal) = jobs::call(change, attempt, Call::Upload { instance }, "")? {
+        return Ok(Err(refusal));
+    }
+    let Some(stored) = Stored::of(change.sql, attempt)? else {
+        return Ok(Err(Refusal::NotFound));
+    };
+    let changed = change
+        .sql
+        .prepare_cached(
+            "INSERT INTO artifacts (attempt, name, size, sha256) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET size = ?3, sha256 = ?4 WHERE size <> ?3 OR sha256 <> ?4",
+        )?
+        .execute(params![stored.row, name, clamped(size), sha256])?;
+    if changed > 0 {
+        let detail = format!("{name}, {size} bytes, sha256 {sha256}");
+        audit::write(
+            change,
+            &format!("task {attempt}"),
+            "artifact.stored",
+            &attempt.to_string(),
+            &detail,
+        )?;
+    }
+    Ok(Ok(()))
+}
+
+fn view(row: &Row<'_>) -> rusqlite::Result<ArtifactView> {
+    Ok(ArtifactView {
+        name: row.get(0)?,
+        size: row.get(1)?,
+        sha256: row.get(2)?,
+    })
+}
+
+/// The newest attempt's artifact of this name.
+pub(crate) fn find(
+    sql: &Connection,
+    task: &TaskId,
+    name: &str,
+) -> Result<Option<(AttemptRef, ArtifactView)>, StoreError> {
+    let found = sql
+        .prepare_cached(
+            "SELECT name, size, sha256, number FROM artifacts JOIN attempts ON attempts.row = artifacts.attempt
+             WHERE task = ?1 AND name = ?2 ORDER BY number DESC LIMIT 1",
+        )?
+        .query_row(params![task.as_str(), name], |row| Ok((row.get(3)?, view(row)?)))
+        .optional()?;
+    Ok(found.map(|(number, view)| (AttemptRef::new(task.clone(), number), view)))
+}
+
+/// All artifacts of a job by name, the newest attempt's of each.
+pub(super) fn of_job(sql: &Connection, task: &TaskId) -> Result<Vec<ArtifactView>, StoreError> {
+    // SQLite takes the other columns from the row that `max` came from.
+    let mut statement = sql.prepare_cached(
+        "SELECT name, size, sha256, max(number) FROM artifacts JOIN attempts ON attempts.row = artifacts.attempt
+         WHERE task = ?1 GROUP BY name ORDER BY name",
+    )?;
+    let artifacts = statement.query_map([task.as_str()], view)?;
+    Ok(artifacts.collect::<Result<_, _>>()?)
+}

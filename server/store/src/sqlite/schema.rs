@@ -1,0 +1,156 @@
+//! The tables, and how a file of an older version becomes one of this.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::error::StoreError;
+
+/// What brings a file from version N (its place here) to N + 1. Entries are never changed once released.
+const MIGRATIONS: &[&str] = &[FIRST];
+
+/// Everything as the first version has it.
+///
+/// `aggregate` columns hold the rules' own values as JSON, `jobs.plan` the job's part of the plan; the columns
+/// beside them are what queries need. A chunk of output has no cursor while one before it is missing.
+/// Cursors rise over `events` and `output` together.
+const FIRST: &str = "
+CREATE TABLE meta (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT;
+CREATE TABLE tokens (
+    hash BLOB PRIMARY KEY,
+    kind TEXT NOT NULL CHECK (kind IN ('admin', 'class')),
+    resource_class TEXT,
+    description TEXT NOT NULL,
+    created INTEGER NOT NULL
+) STRICT;
+CREATE TABLE pipelines (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    repository TEXT NOT NULL,
+    commit_id TEXT NOT NULL,
+    reference TEXT NOT NULL,
+    wanted_jobs TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('compiling', 'running', 'ended')),
+    outcome TEXT,
+    cause TEXT,
+    created INTEGER NOT NULL,
+    ended INTEGER
+) STRICT;
+CREATE INDEX pipelines_open ON pipelines (state) WHERE state <> 'ended';
+CREATE TABLE deliveries (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    hook TEXT NOT NULL,
+    id TEXT NOT NULL,
+    body_sha256 TEXT NOT NULL,
+    event TEXT NOT NULL,
+    body BLOB NOT NULL,
+    received INTEGER NOT NULL,
+    pipeline INTEGER REFERENCES pipelines (number),
+    UNIQUE (hook, id),
+    UNIQUE (hook, body_sha256)
+) STRICT;
+CREATE TABLE jobs (
+    task TEXT PRIMARY KEY,
+    pipeline INTEGER NOT NULL REFERENCES pipelines (number),
+    position INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    plan TEXT NOT NULL,
+    step_names TEXT NOT NULL,
+    active INTEGER NOT NULL,
+    aggregate TEXT NOT NULL,
+    UNIQUE (pipeline, position)
+) STRICT;
+CREATE INDEX jobs_active ON jobs (active) WHERE active = 1;
+CREATE TABLE attempts (
+    row INTEGER PRIMARY KEY,
+    task TEXT NOT NULL REFERENCES jobs (task),
+    number INTEGER NOT NULL,
+    pipeline INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    stored INTEGER NOT NULL DEFAULT 0,
+    lost INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (task, number)
+) STRICT;
+CREATE TABLE steps (
+    attempt INTEGER NOT NULL REFERENCES attempts (row),
+    step INTEGER NOT NULL,
+    ended TEXT,
+    PRIMARY KEY (attempt, step)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE output (
+    attempt INTEGER NOT NULL REFERENCES attempts (row),
+    sequence INTEGER NOT NULL,
+    pipeline INTEGER NOT NULL,
+    cursor INTEGER,
+    step INTEGER NOT NULL,
+    stream TEXT NOT NULL,
+    time INTEGER NOT NULL,
+    bytes BLOB,
+    lost INTEGER,
+    PRIMARY KEY (attempt, sequence)
+) STRICT;
+CREATE INDEX output_by_pipeline ON output (pipeline, cursor);
+CREATE TABLE events (
+    cursor INTEGER PRIMARY KEY,
+    pipeline INTEGER NOT NULL REFERENCES pipelines (number),
+    time INTEGER NOT NULL,
+    event TEXT NOT NULL
+) STRICT;
+CREATE INDEX events_by_pipeline ON events (pipeline, cursor);
+CREATE TABLE agents (
+    id TEXT PRIMARY KEY,
+    resource_class TEXT NOT NULL,
+    runs_services INTEGER NOT NULL,
+    active INTEGER NOT NULL,
+    aggregate TEXT NOT NULL
+) STRICT;
+CREATE INDEX agents_active ON agents (active) WHERE active = 1;
+CREATE TABLE artifacts (
+    attempt INTEGER NOT NULL REFERENCES attempts (row),
+    name TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    PRIMARY KEY (attempt, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE audit (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    time INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    detail TEXT NOT NULL
+) STRICT;
+";
+
+/// The newest version that this program knows.
+fn known() -> u32 {
+    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+}
+
+fn version(connection: &Connection) -> Result<u32, StoreError> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+/// Refuses the file of a newer program before anything about it is changed.
+pub(super) fn refuse_newer(connection: &Connection) -> Result<(), StoreError> {
+    let (found, known) = (version(connection)?, known());
+    if found > known {
+        return Err(StoreError::Newer { found, known });
+    }
+    Ok(())
+}
+
+/// Brings the file to this program's version.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let found = version(connection)?;
+    for (version, migration) in (1..).zip(MIGRATIONS) {
+        if version > found {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute_batch(migration)?;
+            transaction.pragma_update(None, "user_version", version)?;
+            transaction.commit()?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! The data folder and its file.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use store::{Store, StoreError};
+
+use super::bench::{Bench, settings};
+
+#[tokio::test]
+async fn a_second_opener_is_told_who_holds_the_folder() {
+    let bench = Bench::new().await;
+
+    let refused = Store::open(bench.path(), settings()).await;
+
+    let Err(StoreError::Held { folder, holder }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(folder, bench.path());
+    assert_eq!(holder.pid, std::process::id());
+    assert!(holder.since.ends_with("UTC"), "{holder}");
+    assert!(
+        holder
+            .to_string()
+            .contains(&format!("process {}", std::process::id()))
+    );
+}
+
+#[tokio::test]
+async fn a_closed_store_gives_the_folder_free_and_answers_no_more() {
+    let bench = Bench::new().await;
+    let other_handle = bench.store.clone();
+
+    bench.store.close().await;
+
+    let again = Store::open(bench.path(), settings()).await.unwrap();
+    assert!(matches!(other_handle.uncompiled().await, Err(StoreError::Closed)));
+    assert!(matches!(other_handle.tick().await, Err(StoreError::Closed)));
+    again.close().await;
+}
+
+#[tokio::test]
+async fn the_last_handle_that_is_dropped_gives_the_folder_free() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Store::open(folder.path(), settings()).await.unwrap());
+    let deadline = Instant::now() + Duration::from_secs(20);
+
+    let again = loop {
+        match Store::open(folder.path(), settings()).await {
+            Ok(store) => break store,
+            Err(error) => assert!(
+                matches!(error, StoreError::Held { .. }) && Instant::now() < deadline,
+                "{error}"
+            ),
+        }
+    };
+
+    again.close().await;
+}
+
+#[tokio::test]
+async fn only_its_owner_can_read_it() {
+    let outer = tempfile::tempdir().unwrap();
+    let folder = outer.path().join("data/of/goatherd");
+
+    let store = Store::open(&folder, settings()).await.unwrap();
+    store.record("server", "test", "", "").await.unwrap();
+
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    for file in fs::read_dir(&folder).unwrap() {
+        let path = file.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn the_file_of_a_newer_program_is_refused_and_stays_as_it_is() {
+    let bench = Bench::new().await;
+    bench.store.close().await;
+    let file = bench.path().join("goatherd.sqlite");
+    let connection = rusqlite::Connection::open(&file).unwrap();
+    connection.pragma_update(None, "user_version", 99).unwrap();
+    drop(connection);
+    let before = fs::read(&file).unwrap();
+
+    let refused = Store::open(bench.path(), settings()).await;
+
+    let Err(error @ StoreError::Newer { found: 99, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(error.to_string().contains("version 99"), "{error}");
+    assert_eq!(fs::read(&file).unwrap(), before);
+}
+
+#[tokio::test]
+async fn installation_and_key_stay_over_a_restart() {
+    let bench = Bench::new().await;
+    let installation = bench.store.installation().to_owned();
+    let key = bench.store.server_key().clone();
+
+    let bench = bench.restart().await;
+
+    assert_eq!(bench.store.installation(), installation);
+    assert!(bench.store.server_key() == &key);
+}
