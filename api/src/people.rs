@@ -209,6 +209,16 @@ pub struct AuditEntry {
     pub detail: String,
 }
 
+/// A repository that the server knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepositoryView {
+    /// Its name.
+    pub name: String,
+    /// Where task agents check it out from; the server's own `/git/{name}` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clone_url: Option<String>,
+}
+
 /// Asks for a resource-class token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenRequest {

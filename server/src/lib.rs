@@ -1,1 +1,21 @@
-//! .
+//! The server: webhooks in, tasks out, and what happened to them for people.
+//!
+//! [`Config`] says what it is to do, [`App::build`] opens its store and binds its address, and
+//! [`App::run`] serves until it is told to stop. What may happen to a pipeline, a job and an attempt is
+//! decided in `queue` and kept by `store`; this crate translates HTTP to those rules and back (`http`),
+//! reads configs from repositories (`compile`, `git`), keeps artifacts on disk (`artifacts`) and calls the
+//! store when a deadline passes (`clock`).
+
+mod app;
+mod artifacts;
+mod auth;
+mod clock;
+mod compile;
+pub mod config;
+mod error;
+mod git;
+mod http;
+
+pub use app::{App, create_class_token};
+pub use config::{Config, ConfigError};
+pub use error::ServerError;

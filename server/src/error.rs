@@ -1,0 +1,46 @@
+//! Why a server cannot start or go on.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use store::StoreError;
+
+/// The server's own failure: it does not start, or ends.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// Choose a loopback address, or do without `--dev`.
+    #[error("{address} can be reached from other machines; here only a loopback address may be listened on")]
+    NotLoopback {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Choose another address, or stop what has it.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The store: also when another server holds the data folder.
+    #[error("cannot use the store")]
+    Store(#[from] StoreError),
+    /// The data folder cannot be used.
+    #[error("cannot use {}", path.display())]
+    Folder {
+        /// The folder or file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// Serving failed.
+    #[error("cannot go on serving")]
+    Serve(#[source] io::Error),
+    /// A part of the server ended by itself: a fault of ours.
+    #[error("a part of the server ended unexpectedly")]
+    Ended,
+}

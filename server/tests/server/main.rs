@@ -1,0 +1,12 @@
+//! The server over its sockets: a real server on a free port, a real store, real repositories, real git.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod artifacts;
+mod clone;
+mod flow;
+mod harness;
+mod people;
+mod polls;
+mod start;
+mod webhook;
