@@ -1,0 +1,139 @@
+//! What the end of a place's GOAT means.
+
+use api::Cause;
+use api::goat::{TerminationKind, TerminationMessage};
+use driver::Exit;
+
+/// The cause to tell the server; none where the task agent's terminal record was acknowledged, so that
+/// nothing is left to tell.
+///
+/// It is the agent's best knowledge: the server takes it only while the attempt is open or in the window of
+/// an infrastructure failure.
+pub(crate) fn cause(exit: &Exit) -> Option<Cause> {
+    if let Some(signal) = exit.signal {
+        // GOAT may have left its last word before somebody killed it, but it did not end by itself.
+        return Some(Cause::SupervisorLost { signal: Some(signal) });
+    }
+    match &exit.termination {
+        Some(message) => told(message),
+        None => Some(Cause::SupervisorLost { signal: None }),
+    }
+}
+
+fn told(message: &TerminationMessage) -> Option<Cause> {
+    let text = || message.message.clone();
+    match message.kind {
+        TerminationKind::Completed => None,
+        TerminationKind::TaskAgentEnded => Some(Cause::TaskAgentLost {
+            signal: message.signal,
+        }),
+        TerminationKind::TaskAgentNotStarted | TerminationKind::NotReady => Some(Cause::Start {
+            message: text(),
+            certain: false,
+        }),
+        // The config names the entrypoint, so it fails the same way everywhere.
+        TerminationKind::EntrypointNotStarted => Some(Cause::Start {
+            message: text(),
+            certain: true,
+        }),
+        TerminationKind::Interrupted => Some(Cause::Deleted {
+            by: "unknown".to_owned(),
+        }),
+        TerminationKind::Configuration => Some(Cause::Internal { message: text() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exit(code: Option<i32>, signal: Option<i32>, termination: Option<TerminationMessage>) -> Exit {
+        Exit {
+            code,
+            signal,
+            termination,
+            log_tail: String::new(),
+        }
+    }
+
+    fn message(kind: TerminationKind) -> TerminationMessage {
+        TerminationMessage {
+            kind,
+            message: "why".to_owned(),
+            exit_code: None,
+            signal: None,
+            oom: false,
+            reported: false,
+            duration_ms: 0,
+            max_rss_kib: 0,
+        }
+    }
+
+    #[test]
+    fn a_completed_task_leaves_nothing_to_tell() {
+        assert_eq!(
+            cause(&exit(Some(0), None, Some(message(TerminationKind::Completed)))),
+            None
+        );
+    }
+
+    #[test]
+    fn a_goat_that_exits_well_without_a_word_is_not_taken_for_a_completed_task() {
+        assert_eq!(
+            cause(&exit(Some(0), None, None)),
+            Some(Cause::SupervisorLost { signal: None })
+        );
+    }
+
+    #[test]
+    fn a_killed_goat_is_told_with_the_signal() {
+        let killed = exit(None, Some(9), None);
+
+        assert_eq!(cause(&killed), Some(Cause::SupervisorLost { signal: Some(9) }));
+    }
+
+    #[test]
+    fn a_killed_task_agent_is_told_with_the_signal() {
+        let ended = TerminationMessage {
+            signal: Some(9),
+            ..message(TerminationKind::TaskAgentEnded)
+        };
+
+        assert_eq!(
+            cause(&exit(Some(0), None, Some(ended))),
+            Some(Cause::TaskAgentLost { signal: Some(9) })
+        );
+    }
+
+    #[test]
+    fn what_never_ran_says_why() {
+        for (kind, certain) in [
+            (TerminationKind::TaskAgentNotStarted, false),
+            (TerminationKind::NotReady, false),
+            (TerminationKind::EntrypointNotStarted, true),
+        ] {
+            let told = cause(&exit(Some(0), None, Some(message(kind))));
+
+            assert_eq!(
+                told,
+                Some(Cause::Start {
+                    message: "why".to_owned(),
+                    certain
+                }),
+                "{kind:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_interruption_is_a_deletion_by_somebody_unknown() {
+        let told = cause(&exit(Some(0), None, Some(message(TerminationKind::Interrupted))));
+
+        assert_eq!(
+            told,
+            Some(Cause::Deleted {
+                by: "unknown".to_owned()
+            })
+        );
+    }
+}
