@@ -1,0 +1,132 @@
+//! `goatherd artifact`, and downloading for `run`.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use api::TaskId;
+use api::people::{ArtifactView, JobView};
+use client::Client;
+use futures_util::StreamExt as _;
+use sha2::{Digest as _, Sha256};
+
+use crate::config::ArtifactGet;
+use crate::error::{Ending, Failure};
+use crate::output;
+
+/// Downloads one artifact.
+pub(crate) async fn get(arguments: &ArtifactGet) -> Result<Ending, Failure> {
+    let client = arguments.remote.client()?;
+    let pipeline = client
+        .pipeline(&arguments.pipeline)
+        .await
+        .context("cannot get the pipeline")?;
+    let job = pipeline
+        .jobs
+        .iter()
+        .find(|job| job.name == arguments.job)
+        .with_context(|| format!("pipeline {} has no job `{}`", arguments.pipeline, arguments.job))?;
+    let artifact = job
+        .artifacts
+        .iter()
+        .find(|artifact| artifact.name == arguments.name)
+        .with_context(|| {
+            let names: Vec<&str> = job
+                .artifacts
+                .iter()
+                .map(|artifact| artifact.name.as_str())
+                .collect();
+            format!(
+                "job `{}` has no artifact `{}`; it has: {}",
+                job.name,
+                arguments.name,
+                names.join(", ")
+            )
+        })?;
+    let here = || artifact.name.rsplit('/').next().unwrap_or(&artifact.name).into();
+    let to: PathBuf = arguments.output.clone().unwrap_or_else(here);
+    if to == Path::new("-") {
+        copy(&client, &job.task, artifact, &mut std::io::stdout()).await?;
+    } else {
+        download(&client, &job.task, artifact, &to).await?;
+        output::complain(&format!(
+            "{}: {} bytes, sha256 {}",
+            to.display(),
+            artifact.size,
+            artifact.sha256
+        ));
+    }
+    Ok(Ending::Succeeded)
+}
+
+/// Downloads all artifacts of these jobs to `folder`/JOB/NAME; says how many there are.
+pub(crate) async fn download_all(client: &Client, jobs: &[JobView], folder: &Path) -> anyhow::Result<usize> {
+    let mut count = 0;
+    for job in jobs {
+        for artifact in &job.artifacts {
+            let path = Path::new(&artifact.name);
+            let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+            if !plain || artifact.name.is_empty() {
+                bail!(
+                    "artifact `{}` of job `{}` would leave its folder",
+                    artifact.name,
+                    job.name
+                );
+            }
+            let to = folder.join(job.name.replace('/', "_")).join(path);
+            if let Some(parent) = to.parent() {
+                std::fs::create_dir_all(parent)
+                    .with_context(|| format!("cannot make {}", parent.display()))?;
+            }
+            download(client, &job.task, artifact, &to).await?;
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+/// Downloads to a file that is whole or not there.
+async fn download(client: &Client, task: &TaskId, artifact: &ArtifactView, to: &Path) -> anyhow::Result<()> {
+    let mut name = to
+        .file_name()
+        .map(OsString::from)
+        .with_context(|| format!("{} is no file", to.display()))?;
+    name.push(".part");
+    let part = to.with_file_name(name);
+    let write = |error| anyhow::Error::new(error).context(format!("cannot write {}", part.display()));
+    let mut file = std::fs::File::create(&part).map_err(write)?;
+    let copied = copy(client, task, artifact, &mut file).await;
+    if let Err(error) = copied.and_then(|()| std::fs::rename(&part, to).map_err(write)) {
+        std::fs::remove_file(&part).ok();
+        return Err(error);
+    }
+    Ok(())
+}
+
+async fn copy(
+    client: &Client,
+    task: &TaskId,
+    artifact: &ArtifactView,
+    to: &mut impl Write,
+) -> anyhow::Result<()> {
+    let what = || format!("cannot download artifact `{}`", artifact.name);
+    let pieces = client.artifact(task, &artifact.name).await.with_context(what)?;
+    let mut pieces = std::pin::pin!(pieces);
+    let mut digest = Sha256::new();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.with_context(what)?;
+        digest.update(&piece);
+        to.write_all(&piece).with_context(what)?;
+    }
+    to.flush().with_context(what)?;
+    let sha256 = hex::encode(digest.finalize());
+    if sha256 != artifact.sha256 {
+        bail!(
+            "artifact `{}` arrived broken: sha256 {sha256} instead of {}",
+            artifact.name,
+            artifact.sha256
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! `goatherd follow`, and following for `run`.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use api::people::EventKind;
+use api::{Cause, PipelineId, PipelineOutcome};
+use client::Client;
+use futures_util::StreamExt as _;
+use tokio::time::Instant;
+
+use crate::config::Follow;
+use crate::error::{Ending, Failure};
+use crate::output::View;
+
+/// How long a server may be away.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The pause before a lost connection is made again.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Follows a pipeline of a server, from its first event.
+pub(crate) async fn run(arguments: &Follow) -> Result<Ending, Failure> {
+    let client = arguments.remote.client()?;
+    let (outcome, cause) = follow(&client, &arguments.pipeline, &mut View::new(arguments.json)).await?;
+    Ok(Ending::of(outcome, cause.as_ref()))
+}
+
+/// Shows all events until the last. A connection that breaks is made again where it left off.
+pub(crate) async fn follow(
+    client: &Client,
+    pipeline: &PipelineId,
+    view: &mut View,
+) -> anyhow::Result<(PipelineOutcome, Option<Cause>)> {
+    let mut cursor = 0;
+    let mut heard: Option<Instant> = None;
+    loop {
+        let error = match client.events(pipeline, cursor).await {
+            Ok(events) => {
+                let mut events = pin!(events);
+                loop {
+                    match events.next().await {
+                        Some(Ok((at, event))) => {
+                            (cursor, heard) = (at, Some(Instant::now()));
+                            view.show(&event);
+                            if let EventKind::PipelineFinished { outcome, cause } = event.what {
+                                return Ok((outcome, cause));
+                            }
+                        }
+                        Some(Err(error)) => break Some(error),
+                        None => break None,
+                    }
+                }
+            }
+            Err(error) if error.may_pass() => Some(error),
+            Err(error) => return Err(error).context("cannot follow the pipeline"),
+        };
+        // A server that was never there is told at once.
+        if heard.is_none_or(|heard| heard.elapsed() > PATIENCE) {
+            return match error {
+                Some(error) => Err(error).context("cannot follow the pipeline"),
+                None => Err(anyhow::anyhow!("the server sends no events")),
+            };
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

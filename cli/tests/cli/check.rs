@@ -1,0 +1,120 @@
+//! `goatherd check`.
+
+use std::fs;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::program::{code, goatherd, text};
+
+const FIVE_MISTAKES: &str = "\
+jobs:
+  build:
+    imag: golang:1.24
+    steps:
+      - checkout
+  test:
+    requires: [biuld]
+    steps: nothing
+  again:
+    requires: [again]
+    steps:
+      - rnu: echo
+";
+
+fn folder(config: &str) -> TempDir {
+    let folder = TempDir::with_prefix("goatherd-test-").unwrap();
+    fs::write(folder.path().join(".ci.yml"), config).unwrap();
+    folder
+}
+
+#[test]
+fn five_mistakes_are_shown_at_once_each_with_its_line_and_a_caret() {
+    let folder = folder(FIVE_MISTAKES);
+
+    let output = goatherd(folder.path(), ["check", ".ci.yml"]).output().unwrap();
+
+    assert_eq!(code(&output), 7);
+    assert_eq!(text(&output.stderr), "");
+    insta::assert_snapshot!(text(&output.stdout));
+}
+
+#[test]
+fn json_has_the_same_mistakes_for_programs() {
+    let folder = folder(FIVE_MISTAKES);
+
+    let output = goatherd(folder.path(), ["check", ".ci.yml", "--json"])
+        .output()
+        .unwrap();
+
+    assert_eq!(code(&output), 7);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["ok"], false);
+    let diagnostics = report["diagnostics"].as_array().unwrap();
+    assert_eq!(diagnostics.len(), 5);
+    for diagnostic in diagnostics {
+        let keys: Vec<&String> = diagnostic.as_object().unwrap().keys().collect();
+        for key in [
+            "severity",
+            "code",
+            "message",
+            "file",
+            "line",
+            "column",
+            "suggestion",
+        ] {
+            assert!(
+                keys.iter().any(|known| *known == key),
+                "{key} is missing: {diagnostic}"
+            );
+        }
+        assert_eq!(diagnostic["file"], ".ci.yml");
+    }
+    let lines: Vec<u64> = diagnostics
+        .iter()
+        .map(|one| one["line"].as_u64().unwrap())
+        .collect();
+    assert_eq!(lines, [3, 7, 8, 10, 12]);
+}
+
+#[test]
+fn a_valid_config_is_told_with_its_number_of_jobs() {
+    let folder = folder("jobs:\n  build:\n    steps:\n      - run: make\n");
+
+    let output = goatherd(folder.path(), ["check", ".ci.yml"]).output().unwrap();
+    let json = goatherd(folder.path(), ["check", ".ci.yml", "--json"])
+        .output()
+        .unwrap();
+
+    assert_eq!(
+        (code(&output), text(&output.stdout)),
+        (0, ".ci.yml: ok, 1 job\n".to_owned())
+    );
+    assert_eq!(
+        (code(&json), text(&json.stdout)),
+        (0, "{\"ok\":true,\"diagnostics\":[]}\n".to_owned())
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_failure_with_its_name() {
+    let folder = folder("");
+
+    let output = goatherd(folder.path(), ["check", "missing.yml"])
+        .output()
+        .unwrap();
+
+    assert_eq!(code(&output), 1);
+    assert!(text(&output.stderr).contains("missing.yml"), "{output:?}");
+}
+
+#[test]
+fn bytes_that_are_no_text_are_told_with_their_line() {
+    let folder = folder("");
+    fs::write(folder.path().join(".ci.yml"), b"jobs:\n  \xff\n").unwrap();
+
+    let output = goatherd(folder.path(), ["check", ".ci.yml"]).output().unwrap();
+
+    assert_eq!(code(&output), 7);
+    assert!(text(&output.stderr).contains(".ci.yml:2"), "{output:?}");
+}

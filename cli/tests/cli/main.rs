@@ -1,0 +1,8 @@
+//! The compiled `goatherd`, as people and scripts call it.
+
+#![allow(clippy::unwrap_used)]
+
+mod check;
+mod command_line;
+mod program;
+mod run;
