@@ -1,1 +1,16 @@
-//! .
+//! Installations made of the compiled binaries, for tests: a server, agents and repositories in temporary
+//! folders, pushes as a provider sends them, and the processes behind an attempt.
+//!
+//! Nothing here is a fake: what a test starts is what ships. Every wait has a deadline, and what a test
+//! started ends with it.
+
+pub mod binaries;
+pub mod daemon;
+pub mod installation;
+pub mod processes;
+pub mod repository;
+pub mod wait;
+
+pub use daemon::Daemon;
+pub use installation::{Installation, Options};
+pub use repository::Repository;

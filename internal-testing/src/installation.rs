@@ -1,0 +1,434 @@
+//! A server with agents and a repository, all real, in one temporary folder.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use api::people::{EventKind, JobView, PipelineView};
+use api::{PipelineId, Secret, Terms};
+use client::Client;
+use futures_util::StreamExt as _;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use tempfile::TempDir;
+
+use crate::{Daemon, Repository, binaries, processes, wait};
+
+/// How long anything may take that a test waits for, unless it says otherwise.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The repository's name on the server.
+pub const REPOSITORY: &str = "acme/app";
+
+/// The secret that pushes are signed with.
+const HOOK_SECRET: &str = "a secret for tests";
+
+/// What differs from a usual installation.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The server's terms.
+    pub terms: Terms,
+    /// Whether it is `server --dev`: server and agent in one process.
+    pub dev: bool,
+}
+
+impl Default for Options {
+    /// Terms so short that a test can see them end.
+    fn default() -> Self {
+        Self {
+            terms: Terms {
+                presence: api::Millis::seconds(3),
+                lease_before: api::Millis::seconds(3),
+                lease_after: api::Millis::seconds(10),
+                long_poll: api::Millis::seconds(1),
+                window: api::Millis::seconds(2),
+                grace: api::Millis::seconds(2),
+                slack: api::Millis::seconds(3),
+                resend: api::Millis::seconds(60),
+                ..Terms::default()
+            },
+            dev: false,
+        }
+    }
+}
+
+/// An installation.
+#[derive(Debug)]
+pub struct Installation {
+    folder: TempDir,
+    /// The repository that the server knows as [`REPOSITORY`].
+    pub repository: Repository,
+    /// The server's process; none while it is down.
+    pub server: Option<Daemon>,
+    address: String,
+    dev: bool,
+}
+
+impl Installation {
+    /// Makes a repository and starts a server; agents come with [`agent`](Self::agent).
+    ///
+    /// # Panics
+    /// When something of it fails.
+    #[must_use]
+    pub fn start(options: &Options) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("goatherd-test-")
+            .tempdir()
+            .expect("a folder can be made");
+        // Tasks of another user must be able to go through it.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).expect("the folder is ours");
+        let repository = Repository::new(&folder.path().join("repository"));
+        fs::create_dir(folder.path().join("gate")).expect("a folder can be made");
+        let mut installation = Self {
+            folder,
+            repository,
+            server: None,
+            address: "127.0.0.1:0".to_owned(),
+            dev: options.dev,
+        };
+        installation.configure(options);
+        installation.start_server();
+        // The port stays the server's over its restarts.
+        installation.configure(options);
+        installation
+    }
+
+    /// The installation's folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A folder that steps see, read-only, at its own path: files in it are messages to them.
+    #[must_use]
+    pub fn gate(&self) -> PathBuf {
+        self.folder().join("gate")
+    }
+
+    /// Lets steps go on that wait for `name` in the gate.
+    ///
+    /// # Panics
+    /// When the file cannot be written.
+    pub fn open_gate(&self, name: &str) {
+        fs::write(self.gate().join(name), "").expect("a file can be written");
+    }
+
+    /// A shell command that waits for `name` in the gate.
+    #[must_use]
+    pub fn wait_at_gate(&self, name: &str) -> String {
+        format!(
+            "until [ -e {}/{name} ]; do sleep 0.05; done",
+            self.gate().display()
+        )
+    }
+
+    /// Where the local driver of all agents keeps its places.
+    #[must_use]
+    pub fn place_root(&self) -> PathBuf {
+        self.folder().join("places")
+    }
+
+    /// The server's URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn configure(&self, options: &Options) {
+        let terms = serde_json::to_value(&options.terms).expect("terms are JSON");
+        let terms: String = terms
+            .as_object()
+            .expect("terms are an object")
+            .iter()
+            .map(|(name, value)| format!("{name} = \"{value}ms\"\n"))
+            .collect();
+        let config = format!(
+            "listen = \"{}\"\ndata = \"{}\"\n\n[[repository]]\nname = \"{REPOSITORY}\"\nsource = \"{}\"\n\n\
+             [[hook]]\nname = \"github\"\nprovider = \"github\"\nsecret = \"{HOOK_SECRET}\"\n\n[terms]\n{terms}",
+            self.address,
+            self.folder().join("server").display(),
+            self.repository.folder().display(),
+        );
+        fs::write(self.folder().join("goatherd.toml"), config).expect("a file can be written");
+    }
+
+    /// Starts the server, again after a kill.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_server(&mut self) {
+        let address_file = self.folder().join("address");
+        // What an earlier start wrote says nothing about this one.
+        fs::remove_file(&address_file).ok();
+        let mut command = Command::new(binaries::goatherd());
+        command
+            .arg("server")
+            .arg("--config")
+            .arg(self.folder().join("goatherd.toml"));
+        command.arg("--address-file").arg(&address_file);
+        command
+            .arg("--admin-token-file")
+            .arg(self.folder().join("admin-token"));
+        if self.dev {
+            command.arg("--dev").arg("--expose").arg(self.gate());
+        }
+        let mut server = Daemon::start("server", command, self.folder());
+        self.address = wait::until("the server to listen", PATIENCE, || {
+            assert!(server.ended().is_none(), "the server ended: {}", server.log());
+            let text = fs::read_to_string(&address_file).ok()?;
+            (!text.trim().is_empty()).then(|| text.trim().to_owned())
+        });
+        self.server = Some(server);
+    }
+
+    /// `kill -9` to the server.
+    ///
+    /// # Panics
+    /// When it is down already.
+    pub fn kill_server(&mut self) {
+        self.server.take().expect("the server is up").kill();
+    }
+
+    /// An agent with this name, its own state and the common place root. Starting one of the same name again
+    /// is a restart.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn agent(&self, name: &str) -> Daemon {
+        self.agent_with(name, &[])
+    }
+
+    /// An agent with more arguments.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn agent_with(&self, name: &str, arguments: &[&str]) -> Daemon {
+        let token_file = self.folder().join("agent-token");
+        if !token_file.exists() {
+            let output = Command::new(binaries::goatherd())
+                .args(["token", "create", "--class", "default", "--server", &self.url()])
+                .env("GOATHERD_TOKEN", self.admin_token().expose())
+                .output()
+                .expect("goatherd runs");
+            assert!(
+                output.status.success(),
+                "token create: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            fs::write(&token_file, output.stdout).expect("a file can be written");
+        }
+        let mut command = Command::new(binaries::goatherd());
+        command.args(["agent", "--server", &self.url(), "--name", name]);
+        command.arg("--token-file").arg(token_file);
+        command
+            .arg("--state")
+            .arg(self.folder().join(format!("agent-{name}")));
+        command.arg("--place-root").arg(self.place_root());
+        command.arg("--expose").arg(self.gate());
+        command.args(arguments);
+        Daemon::start(name, command, self.folder())
+    }
+
+    /// The admin token.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn admin_token(&self) -> Secret {
+        let text = fs::read_to_string(self.folder().join("admin-token")).expect("the server wrote a token");
+        Secret::new(text.trim())
+    }
+
+    /// A client with the admin token.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::builder(&self.url())
+            .token(self.admin_token())
+            .build()
+            .expect("a client can be made")
+    }
+
+    /// Commits `config` as `.ci.yml`, and pushes.
+    ///
+    /// # Panics
+    /// When the server does not take it.
+    pub async fn push(&self, config: &str) -> PipelineId {
+        let commit = self.repository.commit(".ci.yml", config);
+        let body = serde_json::json!({
+            "ref": "refs/heads/main",
+            "before": "0".repeat(40),
+            "after": commit,
+            "created": false,
+            "deleted": false,
+            "forced": false,
+            "repository": {"id": 1, "name": "app", "full_name": REPOSITORY, "default_branch": "main"},
+            "pusher": {"name": "tester"},
+            "head_commit": {"id": commit, "message": "A change"},
+            "commits": [],
+        });
+        let (status, answer) = self.deliver(body.to_string().as_bytes(), None).await;
+        assert_eq!(status, 202, "the push was not taken: {answer}");
+        let answer: serde_json::Value = serde_json::from_str(&answer).expect("an answer in JSON");
+        let id = answer["pipeline"].as_str().expect("an answer with a pipeline");
+        PipelineId::new(id).expect("a pipeline id")
+    }
+
+    /// Posts a delivery as GitHub does: signed with the hook's secret, or with this signature.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    pub async fn deliver(&self, body: &[u8], signature: Option<&str>) -> (u16, String) {
+        let mut mac = Hmac::<Sha256>::new_from_slice(HOOK_SECRET.as_bytes()).expect("any key will do");
+        mac.update(body);
+        let signed = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
+        // A plain request: the client of this project speaks bearer tokens and JSON alone.
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(no_tls())
+            .no_proxy()
+            .build()
+            .expect("a client can be made");
+        let response = http
+            .post(format!("{}/webhook/github", self.url()))
+            .header("X-GitHub-Event", "push")
+            .header("X-GitHub-Delivery", random_id())
+            .header("X-Hub-Signature-256", signature.unwrap_or(&signed))
+            .header("Content-Type", "application/json")
+            .body(body.to_vec())
+            .send()
+            .await
+            .expect("the server answers");
+        (
+            response.status().as_u16(),
+            response.text().await.expect("the answer is whole"),
+        )
+    }
+
+    /// The pipeline now.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    pub async fn pipeline(&self, id: &PipelineId) -> PipelineView {
+        self.client()
+            .pipeline(id)
+            .await
+            .expect("the server knows the pipeline")
+    }
+
+    /// Waits until `look` finds something in the pipeline.
+    ///
+    /// # Panics
+    /// When it has not in time.
+    pub async fn wait_for<T>(
+        &self,
+        what: &str,
+        id: &PipelineId,
+        look: impl Fn(&PipelineView) -> Option<T>,
+    ) -> T {
+        let client = self.client();
+        let look = &look;
+        let client = &client;
+        wait::until_async(what, PATIENCE, || async move {
+            let view = client.pipeline(id).await.ok()?;
+            look(&view)
+        })
+        .await
+    }
+
+    /// Waits until the pipeline has ended.
+    ///
+    /// # Panics
+    /// When it has not in time.
+    pub async fn ended(&self, id: &PipelineId) -> PipelineView {
+        self.wait_for("the pipeline to end", id, |view| {
+            view.summary.outcome.map(|_| view.clone())
+        })
+        .await
+    }
+
+    /// Waits until the job's log holds `text`.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub async fn logged(&self, id: &PipelineId, text: &str) {
+        let client = self.client();
+        let events = client.events(id, 0).await.expect("the server streams events");
+        let mut events = Box::pin(events);
+        let mut seen = String::new();
+        let found = tokio::time::timeout(PATIENCE, async {
+            while let Some(Ok((_, event))) = events.next().await {
+                if let EventKind::StepOutput { text, .. } = event.what {
+                    seen.push_str(&text);
+                }
+                if seen.contains(text) {
+                    return true;
+                }
+            }
+            false
+        })
+        .await;
+        assert!(
+            matches!(found, Ok(true)),
+            "the log does not hold {text:?}; it holds {seen:?}"
+        );
+    }
+
+    /// The whole output of a pipeline that has ended.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    pub async fn output(&self, id: &PipelineId) -> String {
+        let events = self
+            .client()
+            .events(id, 0)
+            .await
+            .expect("the server streams events");
+        let mut events = Box::pin(events);
+        let mut seen = String::new();
+        while let Some(event) = events.next().await {
+            if let EventKind::StepOutput { text, .. } = event.expect("an event").1.what {
+                seen.push_str(&text);
+            }
+        }
+        seen
+    }
+}
+
+impl Drop for Installation {
+    fn drop(&mut self) {
+        // Places outlive their agents by design; a test's must not outlive the test.
+        for sandbox in processes::sandboxes(self.folder()) {
+            processes::kill(sandbox);
+        }
+    }
+}
+
+/// The only job of a pipeline.
+///
+/// # Panics
+/// When there is not exactly one.
+#[must_use]
+pub fn only_job(view: &PipelineView) -> &JobView {
+    assert_eq!(view.jobs.len(), 1, "one job is expected");
+    &view.jobs[0]
+}
+
+fn random_id() -> String {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the system has randomness");
+    hex::encode(bytes)
+}
+
+fn no_tls() -> rustls::ClientConfig {
+    rustls::ClientConfig::builder_with_provider(std::sync::Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring knows the default versions")
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth()
+}
