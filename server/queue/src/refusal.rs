@@ -1,7 +1,8 @@
 //! Why a call is not taken.
 
-/// Why a call is not taken. It has changed nothing, except that a refused call of the bound task agent still
-/// renews its lease: the task agent counts from its last *answered* call.
+/// Why a call is not taken. It has changed nothing, with one exception: a task agent whose *began* or finish is
+/// refused with 409 was heard all the same. That renews its lease, because it counts from its last *answered*
+/// call, and binds the attempt if it was its first.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// 410: the attempt, incarnation, instance or nonce is over. The caller stops what it runs and forgets it.

@@ -2,9 +2,21 @@
 //!
 //! In the shipped code [`on`] is always true, and nothing of this remains.
 
-/// A rule that the model check proves to be needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rule {
+macro_rules! rules {
+    ($($(#[$doc:meta])* $rule:ident,)*) => {
+        /// A rule that the model check proves to be needed.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Rule {
+            $($(#[$doc])* $rule,)*
+        }
+
+        /// Every rule.
+        #[cfg(test)]
+        pub(crate) const ALL: &[Rule] = &[$(Rule::$rule),*];
+    };
+}
+
+rules! {
     /// An agent id belongs to one reach.
     AgentHasOneReach,
     /// A call of an incarnation that is not the newest is refused.
@@ -78,7 +90,7 @@ pub(crate) const fn on(_rule: Rule) -> bool {
 }
 
 #[cfg(test)]
-pub(crate) use switch::{ALL, on, without};
+pub(crate) use switch::{on, without};
 
 #[cfg(test)]
 mod switch {
@@ -102,40 +114,4 @@ mod switch {
         OFF.set(None);
         result
     }
-
-    /// Every rule.
-    pub(crate) const ALL: &[Rule] = &[
-        Rule::AgentHasOneReach,
-        Rule::OlderIncarnationIsGone,
-        Rule::LowerNonceIsGone,
-        Rule::NonceRepeatsItsAnswer,
-        Rule::NewNonceGivesBack,
-        Rule::ListedIsNotGivenBack,
-        Rule::StartedIsNotGivenBack,
-        Rule::OnlyHolderReports,
-        Rule::OnlyBoundInstanceCalls,
-        Rule::ClosedTakesNoCalls,
-        Rule::ClosingCallRepeats,
-        Rule::PhaseGoesForward,
-        Rule::TaskAgentHoldsLease,
-        Rule::LeaseEnds,
-        Rule::ServerClosesCancelled,
-        Rule::ServerKeepsTimeLimit,
-        Rule::PatienceEnds,
-        Rule::WindowEnds,
-        Rule::CancellingRefusesBegan,
-        Rule::CancellingClosesCancelled,
-        Rule::CancelInWindowEndsJob,
-        Rule::FinishWaitsForOutput,
-        Rule::UnclaimMayBeRefused,
-        Rule::BeganNeedsRetryInfra,
-        Rule::RequeueWaitsForPlace,
-        Rule::GivingUpIsNotGone,
-        Rule::CauseDecides,
-        Rule::AttemptsAreCounted,
-        Rule::NothingReachedCostsNothing,
-        Rule::AdoptNeedsAbsence,
-        Rule::AdoptComparesHolder,
-        Rule::AdoptNeedsReach,
-    ];
 }

@@ -12,6 +12,7 @@ mod due;
 mod explore;
 mod memory;
 mod normal;
+mod operation;
 mod place;
 mod server;
 mod step;
@@ -104,6 +105,16 @@ fn orders_and_a_fault_break_no_promise_of_steps_that_may_run_again() {
 #[test]
 fn a_cancel_and_two_deaths_break_no_promise() {
     keeps_every_promise(&CANCEL);
+}
+
+#[test]
+#[ignore = "takes minutes and gigabytes"]
+fn orders_and_two_faults_break_no_promise() {
+    keeps_every_promise(&Config { faults: 2, ..ORDERS });
+    keeps_every_promise(&Config {
+        faults: 2,
+        ..ORDERS_AND_RETRY
+    });
 }
 
 #[test]

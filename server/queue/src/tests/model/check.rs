@@ -261,7 +261,7 @@ impl World {
         if keeper != agent || attempt.holder.incarnation != u64::from(incarnation) {
             return Err("an attempt was adopted from somebody who does not hold it");
         }
-        if attempt.reach != self.reach(by) {
+        if attempt.reach != self.config.reach(by) {
             return Err("an attempt was adopted into another reach");
         }
         Ok(())

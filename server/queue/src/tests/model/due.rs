@@ -4,7 +4,7 @@ use api::Phase;
 use api::runner::presence::CancelOrder;
 
 use super::agent::slot;
-use super::server::{Answer, Operation};
+use super::operation::{Answer, Operation};
 use super::step::Step;
 use super::world::{Hold, NOW, Stage, World};
 use crate::attempt::{After, Attempt};

@@ -7,7 +7,8 @@
 use api::{Cause, Phase};
 
 use super::agent::{numbers, slot};
-use super::server::{Answer, Operation, holder};
+use super::operation::{Answer, Operation};
+use super::server::holder;
 use super::step::Broken;
 use super::world::{ATTEMPTS, Hold, Message, NONCES, NOW, Party, Stage, Wire, World};
 use crate::agent::{Agent, NonceAnswer};
@@ -151,9 +152,9 @@ impl World {
                 self.ghost.stored[at] = false;
                 self.ghost.began[at] = false;
             }
-            if self.ghost.closer[at].is_some_and(|closer| !self.bag.contains(&closer)) {
-                self.ghost.closer[at] = None;
-            }
+            let comes_again =
+                |closer: Message| self.bag.contains(&closer) || self.waiting(closer.from) == Some(closer);
+            self.ghost.closer[at] = self.ghost.closer[at].filter(|closer| comes_again(*closer));
             if self.is_spoken_of(attempt) {
                 spoken_of |= 1 << attempt;
             } else if self.job.attempts[at].after() == Some(&After::Settled) {

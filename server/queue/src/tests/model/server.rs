@@ -10,10 +10,10 @@ use api::{AgentId, AttemptRef, Cause, InstanceId, Outcome, Reach, TaskId};
 
 use super::agent::{numbers, slot};
 use super::memory::Remembered;
+use super::operation::{Answer, Operation};
 use super::step::{Broken, Delivery};
-use super::world::{Message, NOW, Party, Reply, Wire, World, terms};
+use super::world::{Config, Message, NOW, Party, Reply, Wire, World, terms};
 use crate::agent::{Ask, NonceAge};
-use crate::deadline::Due;
 use crate::event::{Call, Event, Reporter, StepKind};
 use crate::job::Job;
 use crate::{Agent, Refusal};
@@ -42,18 +42,15 @@ fn attempt_ref(attempt: u8) -> AttemptRef {
     AttemptRef::new(TASK.clone(), u32::from(attempt))
 }
 
-impl World {
+impl Config {
+    /// What an agent's driver sees.
     pub(super) fn reach(&self, agent: u8) -> Reach {
-        Reach(
-            if self.config.other_reach && agent == 1 {
-                "s"
-            } else {
-                "r"
-            }
-            .to_owned(),
-        )
+        let name = if self.other_reach && agent == 1 { "s" } else { "r" };
+        Reach(name.to_owned())
     }
+}
 
+impl World {
     pub(super) fn deliver(
         &mut self,
         message: Message,
@@ -194,12 +191,13 @@ impl World {
     }
 
     fn hear(&mut self, agent: u8, incarnation: u8, copied: bool) -> Reply {
-        let reach = if copied {
-            Reach("elsewhere".to_owned())
-        } else {
-            self.reach(agent)
-        };
+        let config = self.config;
         let run = |known: &mut [Option<Agent>; 2]| {
+            let reach = if copied {
+                Reach("elsewhere".to_owned())
+            } else {
+                config.reach(agent)
+            };
             let who = holder(agent, incarnation);
             let presence = terms().presence;
             let known =
@@ -263,7 +261,7 @@ impl World {
                     .reply()
             }
             Answer::Search(age) => {
-                let reach = self.reach(agent);
+                let reach = self.config.reach(agent);
                 let search = |job: &mut Job| {
                     if age == NonceAge::New {
                         job.give_back(&who, NOW);
@@ -307,7 +305,7 @@ impl World {
     }
 
     fn serve_adopt(&mut self, agent: u8, incarnation: u8, attempt: u8, held_by: (u8, u8)) -> Reply {
-        let reach = self.reach(agent);
+        let reach = self.config.reach(agent);
         let keeper_id = &self.job.attempts[slot(attempt)].holder.agent;
         let keeper = self
             .known
@@ -406,89 +404,6 @@ impl World {
             return Err("a closed attempt took a heartbeat");
         }
         Ok((reply, self.job.cancel_order(u32::from(attempt)).is_some()))
-    }
-}
-
-/// All that a change of what the server knows depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Operation {
-    Serve {
-        message: Message,
-        stored: bool,
-    },
-    Heartbeat {
-        attempt: u8,
-        from: u8,
-    },
-    Hear {
-        agent: u8,
-        incarnation: u8,
-        copied: bool,
-    },
-    Ask {
-        agent: u8,
-        nonce: u8,
-    },
-    Answered {
-        agent: u8,
-        reply: Reply,
-    },
-    Reclaim {
-        agent: u8,
-        incarnation: u8,
-        attempt: u8,
-    },
-    Search {
-        agent: u8,
-        incarnation: u8,
-        new: bool,
-    },
-    Adopt {
-        agent: u8,
-        incarnation: u8,
-        attempt: u8,
-        held_by: (u8, u8),
-        present: bool,
-    },
-    Presence {
-        agent: u8,
-        incarnation: u8,
-        attempt: u8,
-    },
-    EndPresence {
-        agent: u8,
-    },
-    EndLease,
-    Expire(Due),
-    Cancel,
-    Forget {
-        spoken_of: u8,
-    },
-    ForgetAnswer {
-        agent: u8,
-    },
-    RenameNonces {
-        agent: u8,
-        by: u8,
-    },
-}
-
-/// What came of such a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answer {
-    None,
-    Reply(Reply),
-    Again(u8),
-    Search(NonceAge),
-    Standing(Whose, bool),
-}
-
-impl Answer {
-    fn reply(self) -> Reply {
-        match self {
-            Self::Reply(reply) => reply,
-            other => unreachable!("{other:?} is no reply"),
-        }
     }
 }
 

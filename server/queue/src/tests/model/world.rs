@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use api::{Millis, Outcome, Phase, Terms};
 
 use super::memory::{List, Remembered};
-use super::server::{Answer, Operation};
+use super::operation::{Answer, Operation};
 use crate::job::{Job, JobDefaults, JobState};
 use crate::{Agent, Time, settle};
 
@@ -312,7 +312,7 @@ impl World {
     }
 }
 
-/// Short leases and long patience: only their order matters, and that only to `lease_ends`.
+/// The defaults: of all durations the world uses only which of them is over.
 pub(super) fn terms() -> Terms {
     Terms::default()
 }
