@@ -122,3 +122,26 @@ async fn a_job_with_services_is_refused_with_a_sentence_and_never_run_without_th
     );
     assert!(!installation.output(&pipeline).await.contains("ran\n"));
 }
+
+#[tokio::test]
+async fn an_image_is_not_used_and_the_log_says_so_once() {
+    let installation = Installation::start(&Options::default());
+    let _agent = installation.agent("one");
+
+    let pipeline = installation
+        .push("jobs:\n  work:\n    image: debian:13\n    steps: [{run: 'true'}]\n")
+        .await;
+
+    let view = installation.ended(&pipeline).await;
+    assert_eq!(
+        view.summary.outcome,
+        Some(PipelineOutcome::Succeeded),
+        "{view:#?}"
+    );
+    let notices = installation.phases(&pipeline).await;
+    let notices: Vec<_> = notices
+        .iter()
+        .filter(|detail| detail.contains("image `debian:13` is not used"))
+        .collect();
+    assert_eq!(notices.len(), 1, "{notices:?}");
+}

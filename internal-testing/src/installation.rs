@@ -384,19 +384,32 @@ impl Installation {
     /// # Panics
     /// When the server does not answer.
     pub async fn output(&self, id: &PipelineId) -> String {
-        let events = self
-            .client()
-            .events(id, 0)
+        let text = |what| match what {
+            EventKind::StepOutput { text, .. } => text,
+            _ => String::new(),
+        };
+        self.events(id).await.into_iter().map(text).collect()
+    }
+
+    /// The details of all phases of a pipeline that has ended.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    pub async fn phases(&self, id: &PipelineId) -> Vec<String> {
+        let detail = |what| match what {
+            EventKind::JobPhase { detail, .. } => Some(detail),
+            _ => None,
+        };
+        self.events(id).await.into_iter().filter_map(detail).collect()
+    }
+
+    async fn events(&self, id: &PipelineId) -> Vec<EventKind> {
+        let client = self.client();
+        let events = client.events(id, 0).await.expect("the server streams events");
+        events
+            .map(|event| event.expect("an event").1.what)
+            .collect()
             .await
-            .expect("the server streams events");
-        let mut events = Box::pin(events);
-        let mut seen = String::new();
-        while let Some(event) = events.next().await {
-            if let EventKind::StepOutput { text, .. } = event.expect("an event").1.what {
-                seen.push_str(&text);
-            }
-        }
-        seen
     }
 }
 

@@ -219,13 +219,14 @@ impl Driver for LocalDriver {
             let root = &self.settings.place_root;
             move |error: io::Error| refused(start_cause(tried, &error, root))
         };
-        say("making the sandbox".to_owned());
+        // In one detail: the server shows the first of each phase.
+        say(match &order.image {
+            Some(image) => format!("making the sandbox; {}", making::image_is_not_used(image)),
+            None => "making the sandbox".to_owned(),
+        });
         let Some(lock) = self.make(order).await.map_err(failed("make the place"))? else {
             return Ok(());
         };
-        if let Some(image) = &order.image {
-            say(making::image_is_not_used(image));
-        }
         let folder = self.folder(&order.labels.attempt);
         match self
             .launch(&folder, lock)
