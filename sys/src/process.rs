@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::prctl;
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::sys::signal;
 
 pub use nix::sys::signal::Signal;
@@ -141,6 +142,26 @@ pub fn current_user() -> UserIds {
         uid: nix::unistd::geteuid().as_raw(),
         gid: nix::unistd::getegid().as_raw(),
     }
+}
+
+/// How many processes and threads this process's user may have before it is refused another one
+/// (`RLIMIT_NPROC`); none where that is not limited.
+#[must_use]
+pub fn process_limit() -> Option<u64> {
+    let (soft, _) = getrlimit(Resource::RLIMIT_NPROC).ok()?;
+    (soft != RLIM_INFINITY).then_some(soft)
+}
+
+/// Lowers that limit for this process and all that it starts. It cannot be raised again.
+///
+/// Since Linux 5.14 processes are counted by user *and* user namespace, before by user alone.
+///
+/// # Errors
+/// What `setrlimit` says.
+pub fn limit_processes(most: u64) -> io::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NPROC)?;
+    let hard = hard.min(most);
+    Ok(setrlimit(Resource::RLIMIT_NPROC, soft.min(hard), hard)?)
 }
 
 /// Makes orphans below this process its children, as if it were the init of a PID namespace.

@@ -262,3 +262,14 @@ fn a_pidfd_signals_the_child_and_no_successor() {
     );
     assert!(!send().expect("nothing is there any more"));
 }
+
+#[test]
+fn a_child_with_a_limit_on_processes_has_it_and_cannot_raise_it() {
+    let mut request = shell("grep '^Max processes' /proc/self/limits");
+    request.process_limit = Some(1234);
+
+    let limits = output_of(request);
+
+    let numbers: Vec<_> = limits.split_whitespace().filter(|word| *word == "1234").collect();
+    assert_eq!(numbers.len(), 2, "soft and hard: {limits}");
+}

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sys::process::{
     End, Pid, Reaped, Signal, SpawnError, SpawnRequest, Waited, descendants, kill_group, kill_process,
-    pidfd_open, pidfd_send_signal, spawn, wait_any,
+    pidfd_open, pidfd_send_signal, process_limit, spawn, wait_any,
 };
 use sys::secrecy::OomScore;
 use tokio::sync::{Notify, oneshot};
@@ -21,6 +21,9 @@ use crate::lock;
 
 /// How many children are collected before others get a turn.
 const TURN: usize = 64;
+/// How many processes and threads are left to this process when its children have used up theirs: without them
+/// it could neither start the steps that always run nor send artifacts.
+const RESERVED: u64 = 64;
 /// How often what has not died yet is killed again.
 const AGAIN: Duration = Duration::from_millis(20);
 
@@ -33,6 +36,8 @@ struct Shared {
     table: Mutex<HashMap<i32, oneshot::Sender<End>>>,
     collected: Notify,
     oom_score: Option<OomScore>,
+    /// How many processes the children's user may have: some fewer than this process may.
+    process_limit: Option<u64>,
 }
 
 /// A child that somebody waits for.
@@ -69,15 +74,18 @@ impl Children {
             table: Mutex::new(HashMap::new()),
             collected: Notify::new(),
             oom_score,
+            process_limit: process_limit().and_then(|limit| limit.checked_sub(RESERVED)),
         })))
     }
 
-    /// Starts a child, 100 more willing to be taken by the kernel's OOM killer than this process is.
+    /// Starts a child, 100 more willing to be taken by the kernel's OOM killer than this process is, and with
+    /// a limit on processes that leaves some for this one.
     pub(crate) fn spawn<'score>(
         &'score self,
         mut request: SpawnRequest<'score>,
     ) -> Result<Child, SpawnError> {
         request.oom_score = self.0.oom_score.as_ref();
+        request.process_limit = self.0.process_limit;
         let mut table = lock(&self.0.table);
         let spawned = spawn(request)?;
         let (sender, end) = oneshot::channel();

@@ -77,6 +77,9 @@ pub struct SpawnRequest<'score> {
     pub parent_death_signal: Option<Signal>,
     /// Start the child with a raised `oom_score_adj`.
     pub oom_score: Option<&'score OomScore>,
+    /// How many processes and threads the child's user may have before the child, or anything below it, is
+    /// refused another one (`RLIMIT_NPROC`); none: this process's own limit. It cannot be raised again.
+    pub process_limit: Option<u64>,
 }
 
 impl SpawnRequest<'_> {
@@ -94,6 +97,7 @@ impl SpawnRequest<'_> {
             group: Group::Inherit,
             parent_death_signal: Some(Signal::SIGKILL),
             oom_score: None,
+            process_limit: None,
         }
     }
 }
@@ -118,6 +122,8 @@ pub enum Stage {
     Folder,
     /// Changing the user.
     User,
+    /// Limiting its processes.
+    Limit,
     /// Asking for the parent-death signal.
     ParentDeath,
     /// The execve.
@@ -125,11 +131,12 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Group,
         Self::Streams,
         Self::Folder,
         Self::User,
+        Self::Limit,
         Self::ParentDeath,
         Self::Execute,
     ];
@@ -140,8 +147,9 @@ impl Stage {
             Self::Streams => 1,
             Self::Folder => 2,
             Self::User => 3,
-            Self::ParentDeath => 4,
-            Self::Execute => 5,
+            Self::Limit => 4,
+            Self::ParentDeath => 5,
+            Self::Execute => 6,
         }
     }
 }
@@ -153,6 +161,7 @@ impl std::fmt::Display for Stage {
             Self::Streams => "set up the standard streams",
             Self::Folder => "enter the working directory",
             Self::User => "change the user",
+            Self::Limit => "limit the processes",
             Self::ParentDeath => "set the parent-death signal",
             Self::Execute => "execute",
         })

@@ -21,6 +21,7 @@ pub(super) struct Prepared {
     user: Option<UserIds>,
     group: Group,
     parent_death_signal: Option<Signal>,
+    process_limit: Option<u64>,
 }
 
 /// Strings, and the null-terminated array of pointers to them that execve(2) takes.
@@ -81,6 +82,7 @@ impl Prepared {
             user: request.user,
             group: request.group,
             parent_death_signal: request.parent_death_signal,
+            process_limit: request.process_limit,
         })
     }
 
@@ -107,6 +109,9 @@ impl Prepared {
         }
         if let Some(user) = self.user {
             change_user(user).map_err(at(Stage::User))?;
+        }
+        if let Some(limit) = self.process_limit {
+            limit_processes(limit).map_err(at(Stage::Limit))?;
         }
         // After the change of user, which clears it.
         if let Some(signal) = self.parent_death_signal {
@@ -185,6 +190,15 @@ fn change_user(user: UserIds) -> Result<(), i32> {
     check(unsafe { libc::syscall(libc::SYS_setresgid, user.gid, user.gid, user.gid) })?;
     // SAFETY: takes integers only.
     check(unsafe { libc::syscall(libc::SYS_setresuid, user.uid, user.uid, user.uid) })
+}
+
+fn limit_processes(limit: u64) -> Result<(), i32> {
+    let limit = libc::rlimit {
+        rlim_cur: limit,
+        rlim_max: limit,
+    };
+    // SAFETY: the kernel reads the limit, which is alive, and writes no old one.
+    check(unsafe { libc::prlimit(0, libc::RLIMIT_NPROC, &raw const limit, ptr::null_mut()) }.into())
 }
 
 fn ask_for_parent_death_signal(signal: Signal, parent: libc::pid_t) -> Result<(), i32> {

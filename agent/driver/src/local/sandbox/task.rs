@@ -11,13 +11,19 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid};
 use sys::namespace::{capabilities, inheritance};
-use sys::process::{Signal, set_parent_death_signal};
+use sys::process::{Signal, limit_processes, set_parent_death_signal};
 
 use super::cage::Channel;
 use super::root::Root;
 use crate::local::folder::{Folder, Spec, inside};
 use crate::local::refusal;
 use crate::local::user::{Ids, TASK};
+
+/// The most processes and threads that a task may have: more than a build needs, and few enough that the machine
+/// stays usable when a task starts as many as it can.
+const MOST_PROCESSES: u64 = 4096;
+/// What a task may have on the smallest machine.
+const FEWEST_PROCESSES: u64 = 512;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -34,6 +40,7 @@ pub(super) fn become_goat(channel: &mut Channel, folder: &Folder, spec: &Spec) -
     // Sources are opened as the driver's user, who may reach them; the root is built as the task's user,
     // to whom it belongs.
     make_mounts_private()?;
+    let processes = processes_of_a_task(spec.ids);
     let root = Root::gather(folder, spec)?;
     become_task_user(spec.ids)?;
     root.build()?;
@@ -43,6 +50,9 @@ pub(super) fn become_goat(channel: &mut Channel, folder: &Folder, spec: &Spec) -
     inheritance::leave_session_keyring().map_err(refused("leave the session keyring"))?;
     nix::sys::prctl::set_no_new_privs()
         .map_err(|errno| refusal::sentence("give up new privileges", &errno.into()))?;
+    if let Some(processes) = processes {
+        limit_processes(processes).map_err(refused("limit the task's processes"))?;
+    }
     capabilities::drop_all().map_err(refused("drop capabilities"))?;
     // The change of user cleared it.
     die_with_parent()?;
@@ -50,6 +60,28 @@ pub(super) fn become_goat(channel: &mut Channel, folder: &Folder, spec: &Spec) -
     match execute(spec) {
         Err(error) => Err(format!("cannot execute {}/orchestrator: {error}", inside::BIN)),
     }
+}
+
+/// How many processes and threads a task may have: a sixteenth of what the machine may. The kernel derives that
+/// from its memory, so it comes to 2 MiB for each.
+///
+/// None where the kernel would count those of other places too, and of the driver's user itself.
+fn processes_of_a_task(ids: Ids) -> Option<u64> {
+    let kernel = |name: &str| std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
+    if !ids.assigned && !counts_by_namespace(&kernel("osrelease")) {
+        return None;
+    }
+    let machine = kernel("threads-max").trim().parse::<u64>();
+    Some(machine.map_or(MOST_PROCESSES, |machine| {
+        (machine / 16).clamp(FEWEST_PROCESSES, MOST_PROCESSES)
+    }))
+}
+
+/// Whether a kernel of this release counts a user's processes in each user namespace by themselves: since 5.14.
+fn counts_by_namespace(release: &str) -> bool {
+    let mut numbers = release.split(|character: char| !character.is_ascii_digit());
+    let mut next = || numbers.next().and_then(|number| number.parse::<u32>().ok());
+    matches!((next(), next()), (Some(major), Some(minor)) if (major, minor) >= (5, 14))
 }
 
 /// Keeps whatever is mounted from here on to this mount namespace.
@@ -107,6 +139,21 @@ fn execute(spec: &Spec) -> io::Result<Infallible> {
             // copy of the descriptor until it executes.
             Err(Errno::ETXTBSY) if Instant::now() < until => std::thread::sleep(Duration::from_millis(2)),
             Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_that_count_by_namespace_are_told_by_their_release() {
+        for release in ["5.14.0-427.el9.x86_64\n", "6.1.0-30-amd64\n", "10.0"] {
+            assert!(counts_by_namespace(release), "{release}");
+        }
+        for release in ["5.13.19-2-pve\n", "4.18.0-553.el8\n", "", "new"] {
+            assert!(!counts_by_namespace(release), "{release}");
         }
     }
 }
