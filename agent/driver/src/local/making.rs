@@ -94,11 +94,14 @@ pub(super) fn image_is_not_used(image: &str) -> String {
 
 fn arguments(order: &Order) -> Vec<String> {
     let terms = &order.terms;
+    // The task agent gives its steps the whole grace when the job is cancelled, and then has a record to send. The
+    // rest of the slack is GOAT's, for its own last words.
+    let grace = terms.grace.0.saturating_add(terms.slack.0 / 5);
     vec![
         "orchestrator".to_owned(),
         "run-task".to_owned(),
         "--health-check-addr=127.0.0.1:0".to_owned(),
-        format!("--termination-grace-period={}ms", terms.grace.0),
+        format!("--termination-grace-period={grace}ms"),
         format!("--shutdown-delay={}ms", terms.shutdown_delay.0),
     ]
 }

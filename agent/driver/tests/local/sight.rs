@@ -145,7 +145,7 @@ async fn goat_gets_its_configuration_by_a_file_that_is_its_own() {
     assert_eq!(seen[3], "removed");
     assert_eq!(
         seen[4],
-        "run-task --health-check-addr=127.0.0.1:0 --termination-grace-period=10000ms --shutdown-delay=0ms"
+        "run-task --health-check-addr=127.0.0.1:0 --termination-grace-period=13000ms --shutdown-delay=0ms"
     );
     assert_eq!(seen[5], "/opt/circleci/bin/circleci-agent");
     assert_eq!((exit.code, exit.signal), (Some(5), None));
