@@ -198,7 +198,7 @@ impl Work {
                 }
                 Some(done) = self.settles.recv() => {
                     let met = self.drain().await;
-                    self.flush().await;
+                    self.flush(Part::All).await;
                     flush_at = None;
                     let _ = done.send(());
                     if met == Met::End {
@@ -206,7 +206,7 @@ impl Work {
                     }
                 }
                 () = sleep_until(flush_at) => {
-                    self.flush().await;
+                    self.flush(Part::WholeCharacters).await;
                     flush_at = None;
                 }
                 ready = self.pipe.readable() => {
@@ -214,16 +214,17 @@ impl Work {
                         break;
                     }
                     if self.buffer.len() >= CHUNK {
-                        self.flush().await;
+                        self.flush(Part::FullChunks).await;
                         flush_at = None;
-                    } else if !self.buffer.is_empty() {
+                    }
+                    if !self.buffer.is_empty() {
                         flush_at.get_or_insert_with(|| Instant::now() + COLLECT);
                     }
                 }
             }
         }
         self.masker.finish(&mut self.buffer);
-        self.flush().await;
+        self.flush(Part::All).await;
     }
 
     /// Reads what is in the pipe now.
@@ -234,9 +235,7 @@ impl Work {
                 Met::Bytes(count) if sum + count < PIPE => sum += count,
                 met => return met,
             }
-            if self.buffer.len() >= CHUNK {
-                self.flush().await;
-            }
+            self.flush(Part::FullChunks).await;
         }
     }
 
@@ -260,15 +259,61 @@ impl Work {
         }
     }
 
-    async fn flush(&mut self) {
-        let buffer = std::mem::take(&mut self.buffer);
-        keep_tail(&mut lock(&self.tail), &buffer);
-        for chunk in buffer.chunks(CHUNK) {
-            send(&self.spool, self.step, self.stream, chunk.to_vec()).await;
+    async fn flush(&mut self, part: Part) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        loop {
+            let length = chunk_length(&buffer, part);
+            if length == 0 {
+                break;
+            }
+            let rest = buffer.split_off(length);
+            keep_tail(&mut lock(&self.tail), &buffer);
+            send(&self.spool, self.step, self.stream, buffer).await;
             // The step could not write while we waited for room, and that is no silence of its own.
             self.heard.note();
+            buffer = rest;
         }
+        self.buffer = buffer;
     }
+}
+
+/// What of the buffer is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// What fills chunks.
+    FullChunks,
+    /// All but the beginning of a character at the end, whose rest is on its way.
+    WholeCharacters,
+    /// All: nothing more comes, or somebody waits for it.
+    All,
+}
+
+/// How much of the buffer goes into the next chunk. Chunks end between characters where the output is UTF-8:
+/// each is shown by itself, and half a character could not be.
+fn chunk_length(buffer: &[u8], part: Part) -> usize {
+    let whole = |bytes: &[u8]| bytes.len() - begun_character(bytes);
+    match (buffer.get(..CHUNK), part) {
+        (Some(full), _) => whole(full),
+        (None, Part::FullChunks) => 0,
+        (None, Part::WholeCharacters) => whole(buffer),
+        (None, Part::All) => buffer.len(),
+    }
+}
+
+/// How many bytes at the end are the beginning of a UTF-8 character that is not there in full.
+fn begun_character(bytes: &[u8]) -> usize {
+    let at_end = bytes.iter().rev().zip(1..4);
+    for (byte, count) in at_end {
+        let length = match byte {
+            0x80..=0xbf => continue,
+            0xc2..=0xdf => 2,
+            0xe0..=0xef => 3,
+            0xf0..=0xf4 => 4,
+            _ => 0,
+        };
+        return if count < length { count } else { 0 };
+    }
+    0
 }
 
 async fn closed(closing: &mut watch::Receiver<bool>) {
@@ -378,6 +423,41 @@ mod tests {
             output.close().await;
             assert_eq!(pump.tail(), "last words, and more");
         });
+    }
+
+    #[test]
+    fn the_beginning_of_a_character_waits_for_its_rest() {
+        for (text, begun) in [
+            (&b""[..], 0),
+            (b"plain", 0),
+            (b"caf\xc3", 1),
+            (b"caf\xc3\xa9", 0),
+            (b"\xe2\x82", 2),
+            (b"\xe2\x82\xac", 0),
+            (b"\xf0\x9f\x90", 3),
+            (b"\xf0\x9f\x90\x90", 0),
+            (b"\x80\x80\x80\x80", 0),
+            (b"\xff", 0),
+        ] {
+            assert_eq!(begun_character(text), begun, "{text:?}");
+        }
+        assert_eq!(chunk_length(b"caf\xc3", Part::WholeCharacters), 3);
+        assert_eq!(chunk_length(b"caf\xc3", Part::All), 4);
+        assert_eq!(chunk_length(b"caf\xc3", Part::FullChunks), 0);
+    }
+
+    #[test]
+    fn chunks_of_text_end_between_characters() {
+        // Three bytes each, so that no chunk of full length would end after one.
+        let text = "\u{20ac}".repeat(CHUNK);
+
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            let (chunk, after) = rest.split_at(chunk_length(rest, Part::All));
+
+            assert!(std::str::from_utf8(chunk).is_ok() && chunk.len() <= CHUNK);
+            rest = after;
+        }
     }
 
     proptest! {
