@@ -46,7 +46,10 @@ impl Merged {
     }
 }
 
-/// Events after a cursor.
+/// Once the output among the events that are read at once is this long, no more are.
+const OUTPUT: usize = 1024 * 1024;
+
+/// Events after a cursor: `limit` at most, and fewer where they hold much output.
 pub(crate) fn list(
     sql: &Connection,
     pipeline: &PipelineId,
@@ -72,15 +75,22 @@ pub(crate) fn list(
     let rows = statement.query_map(params![number, clamped(after), limit], Merged::read)?;
     let mut names = Names::new(sql, number);
     let mut events = Vec::new();
+    let mut output = 0;
     for row in rows {
         let row = row?;
         let what = match (row.event, row.chunk) {
             (Some(event), _) => from_json(&event)?,
-            (None, Some((position, chunk))) => names.output(position, chunk)?,
+            (None, Some((position, chunk))) => {
+                output += chunk.length();
+                names.output(position, chunk)?
+            }
             (None, None) => continue,
         };
         let time = row.time;
         events.push((row.cursor, Event { time, what }));
+        if output >= OUTPUT {
+            break;
+        }
     }
     Ok(events)
 }

@@ -29,6 +29,11 @@ impl Row {
         })
     }
 
+    /// How much output it holds.
+    pub(super) fn length(&self) -> usize {
+        self.bytes.as_ref().map_or(0, Vec::len)
+    }
+
     /// Where it came from.
     pub(super) fn stream(&self) -> Result<Stream, StoreError> {
         from_json(&self.stream)
@@ -197,7 +202,7 @@ pub(crate) fn list(
     let mut size = 0;
     while let Some(row) = rows.next()? {
         let held = Row::read(row, 2)?;
-        size += held.bytes.as_ref().map_or(0, Vec::len);
+        size += held.length();
         if size > limit_bytes && !chunks.is_empty() {
             break;
         }

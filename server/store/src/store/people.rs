@@ -74,8 +74,9 @@ impl Store {
             .await
     }
 
-    /// Up to `limit` events of a pipeline after cursor `after`, each with its cursor. Output and everything
-    /// else are in one order, that of the cursors, which never changes.
+    /// Up to `limit` events of a pipeline after cursor `after`, each with its cursor, and fewer where they hold
+    /// much output; none only where there are none. Output and everything else are in one order, that of the
+    /// cursors, which never changes.
     ///
     /// # Errors
     /// When the store fails.

@@ -271,3 +271,29 @@ async fn events_of_other_pipelines_are_not_among_them() {
     assert_eq!(texts(&bench.events(&one).await), ["1"]);
     assert_eq!(texts(&bench.events(&two).await), ["2"]);
 }
+
+#[tokio::test]
+async fn events_with_much_output_come_in_parts_that_leave_nothing_out() {
+    let bench = Bench::new().await;
+    let (pipeline, _, task) = running(&bench).await;
+    let text = "x".repeat(64 * 1024);
+    let all = 100;
+    for number in 1..=all {
+        task.output(vec![chunk(number, &text)]).await.unwrap();
+    }
+
+    let (mut after, mut parts, mut seen) = (0, 0, 0);
+    loop {
+        let events = bench.store.events(&pipeline, after, 10_000).await.unwrap();
+        let Some((last, _)) = events.last() else { break };
+        after = *last;
+        parts += 1;
+        let what: Vec<_> = events.into_iter().map(|(_, event)| event.what).collect();
+        let texts = texts(&what);
+        assert!(texts.len() <= 16, "1 MiB at once");
+        seen += texts.len();
+    }
+
+    assert_eq!(u64::try_from(seen).unwrap(), all);
+    assert_eq!(parts, 7);
+}
