@@ -72,8 +72,7 @@ pub(super) async fn run(current: Current<'_>, command: Command<'_>) -> Result<()
     let script = match write_script(&context.private, current.number, command.text) {
         Ok(script) => script,
         Err(error) => {
-            let message = format!("the script of a step cannot be written: {error}");
-            return Err(Failure::infrastructure(Cause::Internal { message }));
+            return Err(Failure::infrastructure(no_script(&context.private, &error)));
         }
     };
     let variables = of_step(
@@ -201,6 +200,18 @@ fn nothing() -> io::Result<OwnedFd> {
     match File::open("/dev/null") {
         Ok(file) => Ok(file.into()),
         Err(_) => io::pipe().map(|(reader, _)| reader.into()),
+    }
+}
+
+/// Why a script cannot be written. A full disk is somebody's to mend, and not ours.
+fn no_script(private: &Path, error: &io::Error) -> Cause {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Cause::DiskFull {
+            r#where: private.display().to_string(),
+        },
+        _ => Cause::Internal {
+            message: format!("the script of a step cannot be written: {error}"),
+        },
     }
 }
 
