@@ -40,14 +40,7 @@ fn assert_ended(view: &PipelineView, outcome: Outcome) -> &JobView {
 
 /// Nothing of a task is left once its place was removed.
 fn assert_nothing_left(installation: &Installation) {
-    wait::until("the places to be removed", PATIENCE, || {
-        let empty = std::fs::read_dir(installation.place_root()).map_or(true, |entries| {
-            entries
-                .flatten()
-                .all(|entry| entry.file_name().to_string_lossy().starts_with('.'))
-        });
-        (empty && processes::sandboxes(&installation.place_root()).is_empty()).then_some(())
-    });
+    installation.places_gone();
 }
 
 #[tokio::test]

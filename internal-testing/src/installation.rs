@@ -1,5 +1,6 @@
 //! A server with agents and a repository, all real, in one temporary folder.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use api::people::{EventKind, JobView, PipelineView};
-use api::{PipelineId, Secret, Terms};
+use api::{PipelineId, Secret, TaskId, Terms};
 use client::Client;
 use futures_util::StreamExt as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -32,6 +33,8 @@ pub struct Options {
     pub terms: Terms,
     /// Whether it is `server --dev`: server and agent in one process.
     pub dev: bool,
+    /// Repositories that the server knows beside [`REPOSITORY`].
+    pub others: Vec<&'static str>,
 }
 
 impl Default for Options {
@@ -50,6 +53,7 @@ impl Default for Options {
                 ..Terms::default()
             },
             dev: false,
+            others: Vec::new(),
         }
     }
 }
@@ -60,6 +64,8 @@ pub struct Installation {
     folder: TempDir,
     /// The repository that the server knows as [`REPOSITORY`].
     pub repository: Repository,
+    /// The others, by their names.
+    others: BTreeMap<&'static str, Repository>,
     /// The server's process; none while it is down.
     pub server: Option<Daemon>,
     address: String,
@@ -80,10 +86,16 @@ impl Installation {
         // Tasks of another user must be able to go through it.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).expect("the folder is ours");
         let repository = Repository::new(&folder.path().join("repository"));
+        let others = options.others.iter().map(|name| {
+            let place = folder.path().join("others").join(name);
+            (*name, Repository::new(&place))
+        });
+        let others = others.collect();
         fs::create_dir(folder.path().join("gate")).expect("a folder can be made");
         let mut installation = Self {
             folder,
             repository,
+            others,
             server: None,
             address: "127.0.0.1:0".to_owned(),
             dev: options.dev,
@@ -144,12 +156,20 @@ impl Installation {
             .iter()
             .map(|(name, value)| format!("{name} = \"{value}ms\"\n"))
             .collect();
+        let others = self.others.iter().map(|(name, repository)| (*name, repository));
+        let repositories: String = [(REPOSITORY, &self.repository)]
+            .into_iter()
+            .chain(others)
+            .map(|(name, repository)| {
+                let source = repository.folder().display();
+                format!("[[repository]]\nname = \"{name}\"\nsource = \"{source}\"\n\n")
+            })
+            .collect();
         let config = format!(
-            "listen = \"{}\"\ndata = \"{}\"\n\n[[repository]]\nname = \"{REPOSITORY}\"\nsource = \"{}\"\n\n\
+            "listen = \"{}\"\ndata = \"{}\"\n\n{repositories}\
              [[hook]]\nname = \"github\"\nprovider = \"github\"\nsecret = \"{HOOK_SECRET}\"\n\n[terms]\n{terms}",
             self.address,
             self.folder().join("server").display(),
-            self.repository.folder().display(),
         );
         fs::write(self.folder().join("goatherd.toml"), config).expect("a file can be written");
     }
@@ -207,6 +227,22 @@ impl Installation {
     /// When it cannot be started.
     #[must_use]
     pub fn agent_with(&self, name: &str, arguments: &[&str]) -> Daemon {
+        self.start_agent(name, Command::new(binaries::goatherd()), arguments)
+    }
+
+    /// An agent that is started by `wrapper`, a command that executes the words after its own.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn agent_through(&self, name: &str, wrapper: &[&str]) -> Daemon {
+        let (program, words) = wrapper.split_first().expect("a wrapper is a command");
+        let mut command = Command::new(program);
+        command.args(words).arg(binaries::goatherd());
+        self.start_agent(name, command, &[])
+    }
+
+    fn start_agent(&self, name: &str, mut command: Command, arguments: &[&str]) -> Daemon {
         let token_file = self.folder().join("agent-token");
         if !token_file.exists() {
             let output = Command::new(binaries::goatherd())
@@ -221,7 +257,6 @@ impl Installation {
             );
             fs::write(&token_file, output.stdout).expect("a file can be written");
         }
-        let mut command = Command::new(binaries::goatherd());
         command.args(["agent", "--server", &self.url(), "--name", name]);
         command.arg("--token-file").arg(token_file);
         command
@@ -231,6 +266,29 @@ impl Installation {
         command.arg("--expose").arg(self.gate());
         command.args(arguments);
         Daemon::start(name, command, self.folder())
+    }
+
+    /// How many places there are, of all agents.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        // Before the first place there is no folder for them.
+        fs::read_dir(self.place_root()).map_or(0, |entries| {
+            let names = entries.flatten().map(|entry| entry.file_name());
+            names
+                .filter(|name| !name.to_string_lossy().starts_with('.'))
+                .count()
+        })
+    }
+
+    /// Waits until every place is removed and nothing of one runs.
+    ///
+    /// # Panics
+    /// When something stays.
+    pub fn places_gone(&self) {
+        wait::until("the places to be removed", PATIENCE, || {
+            let runs = !processes::sandboxes(&self.place_root()).is_empty();
+            (self.places() == 0 && !runs).then_some(())
+        });
     }
 
     /// The admin token.
@@ -260,7 +318,22 @@ impl Installation {
     /// # Panics
     /// When the server does not take it.
     pub async fn push(&self, config: &str) -> PipelineId {
-        let commit = self.repository.commit(".ci.yml", config);
+        self.push_to(REPOSITORY, config).await
+    }
+
+    /// The same in the repository of this name.
+    ///
+    /// # Panics
+    /// When there is none, or the server does not take it.
+    pub async fn push_to(&self, name: &str, config: &str) -> PipelineId {
+        let repository = if name == REPOSITORY {
+            &self.repository
+        } else {
+            self.others
+                .get(name)
+                .expect("the installation has the repository")
+        };
+        let commit = repository.commit(".ci.yml", config);
         let body = serde_json::json!({
             "ref": "refs/heads/main",
             "before": "0".repeat(40),
@@ -268,7 +341,7 @@ impl Installation {
             "created": false,
             "deleted": false,
             "forced": false,
-            "repository": {"id": 1, "name": "app", "full_name": REPOSITORY, "default_branch": "main"},
+            "repository": {"id": 1, "name": name.rsplit('/').next(), "full_name": name, "default_branch": "main"},
             "pusher": {"name": "tester"},
             "head_commit": {"id": commit, "message": "A change"},
             "commits": [],
@@ -288,13 +361,7 @@ impl Installation {
         let mut mac = Hmac::<Sha256>::new_from_slice(HOOK_SECRET.as_bytes()).expect("any key will do");
         mac.update(body);
         let signed = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
-        // A plain request: the client of this project speaks bearer tokens and JSON alone.
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(no_tls())
-            .no_proxy()
-            .build()
-            .expect("a client can be made");
-        let response = http
+        let response = plain_http()
             .post(format!("{}/webhook/github", self.url()))
             .header("X-GitHub-Event", "push")
             .header("X-GitHub-Delivery", random_id())
@@ -379,6 +446,24 @@ impl Installation {
         );
     }
 
+    /// Reads a job's log as it is stored, piece by piece.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    pub async fn read_log(&self, task: &TaskId, mut take: impl FnMut(&[u8])) {
+        let response = plain_http()
+            .get(format!("{}/api/v1/jobs/{task}/log", self.url()))
+            .bearer_auth(self.admin_token().expose())
+            .send()
+            .await
+            .expect("the server answers");
+        assert!(response.status().is_success(), "the log: {}", response.status());
+        let mut pieces = response.bytes_stream();
+        while let Some(piece) = pieces.next().await {
+            take(&piece.expect("the log is whole"));
+        }
+    }
+
     /// The whole output of a pipeline that has ended.
     ///
     /// # Panics
@@ -436,6 +521,15 @@ fn random_id() -> String {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).expect("the system has randomness");
     hex::encode(bytes)
+}
+
+/// For plain requests: the client of this project speaks bearer tokens and JSON alone.
+fn plain_http() -> reqwest::Client {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(no_tls())
+        .no_proxy()
+        .build()
+        .expect("a client can be made")
 }
 
 fn no_tls() -> rustls::ClientConfig {

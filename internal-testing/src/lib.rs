@@ -7,6 +7,7 @@
 pub mod binaries;
 pub mod daemon;
 pub mod installation;
+pub mod memory;
 pub mod processes;
 pub mod repository;
 pub mod wait;
