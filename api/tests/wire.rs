@@ -316,6 +316,7 @@ fn task() {
             source: Source {
                 repository: "acme/app".to_owned(),
                 clone_url: Some("https://example.com/acme/app.git".to_owned()),
+                token: Some(Secret::new("t-7.2.91fe")),
                 commit: "199eddf46df50de8d02e99bf1c5fdb4101338224".to_owned(),
                 reference: "refs/heads/main".to_owned(),
             },

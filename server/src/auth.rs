@@ -54,6 +54,11 @@ impl Auth {
         self.store.attempt_of_token(token)
     }
 
+    /// The attempt whose repository a git token is good for.
+    pub(crate) fn reader(&self, token: &Secret) -> Option<AttemptRef> {
+        self.store.attempt_of_git_token(token)
+    }
+
     /// Whom a token of the runner API belongs to.
     pub(crate) async fn runner(&self, token: &Secret) -> Result<Option<Runner>, StoreError> {
         if let Some(attempt) = self.attempt(token) {

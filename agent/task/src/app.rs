@@ -246,7 +246,8 @@ impl Job {
 
     fn context(&self, spool: Arc<Spool>, reports: Reports, private: PathBuf) -> Context {
         let task = self.task.clone();
-        let secrets = task.secrets.values().chain([&self.token]).map(Secret::expose);
+        let tokens = [&self.token].into_iter().chain(&task.source.token);
+        let secrets = task.secrets.values().chain(tokens).map(Secret::expose);
         let output = Output::new(spool, Masks::new(secrets));
         let home = self.home();
         let folder = resolve(&task.working_directory, &home, &home);
@@ -265,7 +266,6 @@ impl Job {
             private,
             program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe")),
             deadline: Instant::now() + self.limit,
-            token: self.token.clone(),
             task,
         }
     }
@@ -345,6 +345,7 @@ mod tests {
             source: api::runner::task::Source {
                 repository: "r".to_owned(),
                 clone_url: None,
+                token: None,
                 commit: String::new(),
                 reference: String::new(),
             },

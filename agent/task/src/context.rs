@@ -31,8 +31,6 @@ pub(crate) struct Context {
     pub(crate) program: PathBuf,
     /// When the job's time is over.
     pub(crate) deadline: Instant,
-    /// The task token, for git.
-    pub(crate) token: api::Secret,
 }
 
 impl Context {

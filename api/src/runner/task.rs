@@ -57,6 +57,10 @@ pub struct Source {
     /// Where to clone from; the server's own `/git/{repository}` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clone_url: Option<String>,
+    /// What the server's own `/git/{repository}` takes as a password while the attempt is open; absent where
+    /// there is a clone URL. It is good for that alone: what runs beside git in a task may see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Secret>,
     /// The commit, in full.
     pub commit: String,
     /// The ref that was pushed, such as `refs/heads/main`.

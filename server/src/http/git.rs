@@ -100,14 +100,14 @@ async fn serve(shared: &Shared, name: &str, service: Service, request: Request) 
     let Some(token) = basic_password(request.headers()) else {
         return Ok(challenge());
     };
-    let Some(attempt) = shared.auth.attempt(&token) else {
+    let Some(attempt) = shared.auth.reader(&token) else {
         return Ok(challenge());
     };
     let repository = shared.repository(name);
     let own = repository_of(shared, &attempt).await?;
     match repository {
         Some(repository) if repository.name() == own => backend(shared, repository, service, request).await,
-        _ => Err(Failure::forbidden("this task token is for another repository")),
+        _ => Err(Failure::forbidden("this token is for another repository")),
     }
 }
 
@@ -124,7 +124,8 @@ fn basic_password(headers: &HeaderMap) -> Option<Secret> {
 
 /// git asks its credential helper only after it was refused like this.
 fn challenge() -> Response {
-    let mut response = Failure::unauthorised("a task token is needed as password").into_response();
+    let mut response =
+        Failure::unauthorised("the task's token for git is needed as password").into_response();
     let basic = HeaderValue::from_static("Basic realm=\"goatherd\", charset=\"UTF-8\"");
     response.headers_mut().insert(WWW_AUTHENTICATE, basic);
     response
@@ -141,7 +142,7 @@ async fn repository_of(shared: &Shared, attempt: &AttemptRef) -> Answer<String> 
         _ => Err(Failure::new(
             StatusCode::GONE,
             api::runner::ErrorCode::Gone,
-            "the attempt of this task token is over",
+            "the attempt of this token is over",
         )),
     }
 }

@@ -28,15 +28,18 @@ fn task(shared: &Shared, fetched: FetchedTask) -> Task {
         .and_then(|repository| repository.clone_url())
         .map(str::to_owned);
     Task {
-        attempt: fetched.attempt,
         pipeline: fetched.pipeline,
         job: fetched.job,
         source: Source {
             repository: fetched.repository,
+            token: clone_url
+                .is_none()
+                .then(|| shared.store.git_token(&fetched.attempt)),
             clone_url,
             commit: fetched.commit,
             reference: fetched.reference,
         },
+        attempt: fetched.attempt,
         steps: fetched.steps,
         environment: fetched.environment,
         secrets: BTreeMap::new(),

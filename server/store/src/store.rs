@@ -21,7 +21,7 @@ use crate::sqlite::change::{Change, Identity};
 use crate::sqlite::readers::Readers;
 use crate::sqlite::writer::{Message, Pending};
 use crate::sqlite::{open, writer};
-use crate::token;
+use crate::token::{self, Purpose};
 
 /// The store. A clone is another handle on the same one.
 ///
@@ -108,13 +108,25 @@ impl Store {
     /// The task token of an attempt. It is not stored; the server's key makes it again.
     #[must_use]
     pub fn task_token(&self, attempt: &AttemptRef) -> Secret {
-        token::task_token(&self.shared.identity.server_key, attempt)
+        token::of_attempt(&self.shared.identity.server_key, Purpose::Task, attempt)
+    }
+
+    /// What an attempt reads its repository with. It is good for nothing else.
+    #[must_use]
+    pub fn git_token(&self, attempt: &AttemptRef) -> Secret {
+        token::of_attempt(&self.shared.identity.server_key, Purpose::Git, attempt)
     }
 
     /// The attempt that a task token is good for. Compares in constant time.
     #[must_use]
     pub fn attempt_of_token(&self, token: &Secret) -> Option<AttemptRef> {
-        token::attempt_of(&self.shared.identity.server_key, token)
+        token::attempt_of(&self.shared.identity.server_key, Purpose::Task, token)
+    }
+
+    /// The attempt whose repository a git token is good for. Compares in constant time.
+    #[must_use]
+    pub fn attempt_of_git_token(&self, token: &Secret) -> Option<AttemptRef> {
+        token::attempt_of(&self.shared.identity.server_key, Purpose::Git, token)
     }
 
     /// Hands an operation to the writer and waits until it is durable.

@@ -39,25 +39,43 @@ pub(crate) fn hash(token: &Secret) -> Hash {
     Sha256::digest(token.expose().as_bytes()).into()
 }
 
-fn mac(key: &Secret, attempt: &AttemptRef) -> Hmac<Sha256> {
+/// What an attempt's token is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// All calls of GOAT and the task agent. No step may see it.
+    Task,
+    /// Reading the attempt's repository. Steps may see it, because git runs beside them.
+    Git,
+}
+
+impl Purpose {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Task => "task",
+            Self::Git => "git",
+        }
+    }
+}
+
+fn mac(key: &Secret, purpose: Purpose, attempt: &AttemptRef) -> Hmac<Sha256> {
     let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key.expose().as_bytes())
         .expect("HMAC takes a key of any length");
-    mac.update(format!("task:{attempt}").as_bytes());
+    mac.update(format!("{}:{attempt}", purpose.label()).as_bytes());
     mac
 }
 
-/// The token of one attempt. It is not stored: the server's key makes it again.
-pub(crate) fn task_token(key: &Secret, attempt: &AttemptRef) -> Secret {
-    let code = hex::encode(mac(key, attempt).finalize().into_bytes());
+/// A token of one attempt. It is not stored: the server's key makes it again.
+pub(crate) fn of_attempt(key: &Secret, purpose: Purpose, attempt: &AttemptRef) -> Secret {
+    let code = hex::encode(mac(key, purpose, attempt).finalize().into_bytes());
     Secret::new(format!("{attempt}.{code}"))
 }
 
-/// The attempt that a task token is good for, compared in constant time.
-pub(crate) fn attempt_of(key: &Secret, token: &Secret) -> Option<AttemptRef> {
+/// The attempt that a token of this purpose is good for, compared in constant time.
+pub(crate) fn attempt_of(key: &Secret, purpose: Purpose, token: &Secret) -> Option<AttemptRef> {
     let (attempt, code) = token.expose().rsplit_once('.')?;
     let attempt: AttemptRef = attempt.parse().ok()?;
     let code = hex::decode(code).ok()?;
-    mac(key, &attempt).verify_slice(&code).ok()?;
+    mac(key, purpose, &attempt).verify_slice(&code).ok()?;
     Some(attempt)
 }
 
@@ -70,16 +88,25 @@ mod tests {
     }
 
     #[test]
-    fn a_task_token_is_good_for_its_attempt_alone() {
+    fn a_token_is_good_for_its_attempt_and_purpose_alone() {
         let key = Secret::new("key");
-        let token = task_token(&key, &attempt("t-1.1"));
+        let token = of_attempt(&key, Purpose::Task, &attempt("t-1.1"));
+        let attempt_of = |token: &Secret| attempt_of(&key, Purpose::Task, token);
 
-        assert_eq!(attempt_of(&key, &token), Some(attempt("t-1.1")));
-        assert_eq!(attempt_of(&Secret::new("other"), &token), None);
+        assert_eq!(attempt_of(&token), Some(attempt("t-1.1")));
+        assert_eq!(
+            super::attempt_of(&Secret::new("other"), Purpose::Task, &token),
+            None
+        );
+        assert_eq!(super::attempt_of(&key, Purpose::Git, &token), None);
+        assert_eq!(
+            attempt_of(&of_attempt(&key, Purpose::Git, &attempt("t-1.1"))),
+            None
+        );
         let moved = Secret::new(token.expose().replace("t-1.1", "t-1.2"));
-        assert_eq!(attempt_of(&key, &moved), None);
+        assert_eq!(attempt_of(&moved), None);
         for forged in ["", "t-1.1", "t-1.1.", "t-1.1.00", "t-1.1.zz"] {
-            assert_eq!(attempt_of(&key, &Secret::new(forged)), None, "{forged}");
+            assert_eq!(attempt_of(&Secret::new(forged)), None, "{forged}");
         }
     }
 

@@ -4,12 +4,19 @@ use std::process::{Command, Output};
 
 use api::Secret;
 use api::runner::ErrorCode;
+use api::runner::claim::Claim;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde_json::Value;
 
 use crate::harness::{ONE_JOB, Repo, Server, TaskAgent};
+
+/// What the task of a claim reads its repository with.
+async fn reader(server: &Server, claim: &Claim) -> Secret {
+    let task: Value = TaskAgent::of(server, claim).task().await.ok();
+    Secret::new(task["source"]["token"].as_str().expect("a token for git"))
+}
 
 /// Runs git with a token as the password, as a credential helper would give it.
 async fn git(token: &Secret, arguments: Vec<String>) -> Output {
@@ -40,14 +47,14 @@ async fn a_task_clones_its_own_repository_with_its_token() {
     let mut agent = server.agent("agent-1").await;
     server.push(&repo, &commit).await;
     let claim = agent.claim(&server).await;
-    TaskAgent::of(&server, &claim).task().await.ok::<Value>();
+    let reader = reader(&server, &claim).await;
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("app");
     let target = target.to_str().unwrap();
 
     for url in ["acme/app", "acme/app.git"] {
         let url = format!("{}/git/{url}", server.url);
-        let cloned = git(&claim.token, words(&["clone", "--quiet", &url, target])).await;
+        let cloned = git(&reader, words(&["clone", "--quiet", &url, target])).await;
 
         assert!(cloned.status.success(), "{cloned:?}");
         let config = std::fs::read_to_string(folder.path().join("app/.ci.yml")).unwrap();
@@ -65,7 +72,7 @@ async fn a_commit_that_is_on_no_branch_is_fetched_by_its_name_also_after_a_resta
     let mut agent = server.agent("agent-1").await;
     server.push(&repo, &lost).await;
     let claim = agent.claim(&server).await;
-    TaskAgent::of(&server, &claim).task().await.ok::<Value>();
+    let reader = reader(&server, &claim).await;
     repo.git(&["reset", "--quiet", "--hard", &first]);
     let next = repo.commit("README", "found");
     server.push(&repo, &next).await;
@@ -74,9 +81,9 @@ async fn a_commit_that_is_on_no_branch_is_fetched_by_its_name_also_after_a_resta
     let server = server.restart().await;
 
     let url = format!("{}/git/acme/app", server.url);
-    let made = git(&claim.token, words(&["init", "--quiet", target])).await;
+    let made = git(&reader, words(&["init", "--quiet", target])).await;
     let fetched = git(
-        &claim.token,
+        &reader,
         words(&["-C", target, "fetch", "--quiet", "--depth=1", &url, &lost]),
     )
     .await;
@@ -93,7 +100,7 @@ async fn another_repositorys_token_and_no_token_are_refused() {
     let mut agent = server.agent("agent-1").await;
     server.push(&repo, &commit).await;
     let claim = agent.claim(&server).await;
-    TaskAgent::of(&server, &claim).task().await.ok::<Value>();
+    let reader = reader(&server, &claim).await;
     server.push(&other, &other_commit).await;
     let refs = |name: &str| format!("/git/{name}/info/refs?service=git-upload-pack");
     let with = |path: &str, password: &str| {
@@ -102,9 +109,14 @@ async fn another_repositorys_token_and_no_token_are_refused() {
             .basic_auth("any", Some(password))
     };
 
-    let own = server.call(with(&refs("acme/app"), claim.token.expose())).await;
-    let foreign = server.call(with(&refs("acme/other"), claim.token.expose())).await;
-    let unknown = server.call(with(&refs("acme/none"), claim.token.expose())).await;
+    let own = server.call(with(&refs("acme/app"), reader.expose())).await;
+    let task_token = server.call(with(&refs("acme/app"), claim.token.expose())).await;
+    let foreign = server.call(with(&refs("acme/other"), reader.expose())).await;
+    // What git gets is good for git alone, and the task token for all but git.
+    let fetched = server.get(&reader, api::runner::path::TASK).await;
+    assert_eq!(fetched.status, 401);
+    assert_eq!(task_token.status, 401);
+    let unknown = server.call(with(&refs("acme/none"), reader.expose())).await;
     let agents = server.call(with(&refs("acme/app"), agent.token.expose())).await;
     let admins = server.call(with(&refs("acme/app"), server.admin.expose())).await;
     let nobodys = server
@@ -140,10 +152,10 @@ async fn nothing_is_pushed_and_no_file_is_read() {
     let mut agent = server.agent("agent-1").await;
     server.push(&repo, &commit).await;
     let claim = agent.claim(&server).await;
-    TaskAgent::of(&server, &claim).task().await.ok::<Value>();
+    let reader = reader(&server, &claim).await;
     let ask = |method: Method, path: &str| {
         let request = server.request(method, &format!("/git/acme/app.git/{path}"));
-        request.basic_auth("any", Some(claim.token.expose()))
+        request.basic_auth("any", Some(reader.expose()))
     };
 
     let push = server.call(ask(Method::POST, "git-receive-pack")).await;
@@ -167,11 +179,12 @@ async fn a_task_that_is_over_reads_nothing_more() {
     let mut agent = server.agent("agent-1").await;
     server.push(&repo, &commit).await;
     let claim = agent.claim(&server).await;
+    let reader = reader(&server, &claim).await;
     TaskAgent::of(&server, &claim).succeed().await;
 
     let request = server.request(Method::GET, "/git/acme/app/info/refs?service=git-upload-pack");
     let reply = server
-        .call(request.basic_auth("any", Some(claim.token.expose())))
+        .call(request.basic_auth("any", Some(reader.expose())))
         .await;
 
     reply.refused(410, ErrorCode::Gone);

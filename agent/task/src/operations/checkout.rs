@@ -32,7 +32,7 @@ pub(super) async fn checkout(current: Current<'_>, path: Option<&str>) -> Result
     if let Err(sentence) = prepare(&folder) {
         return Err(current.fail(1, &sentence).await);
     }
-    let remote = Remote::of(source, context.client.base_url(), &context.token);
+    let remote = Remote::of(source, context.client.base_url());
     let line = format!(
         "checking out {} of {} into {}",
         source.commit,

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use api::Secret;
 use api::runner::task::Source;
 
 use super::run::{Running, StartError, start};
@@ -36,8 +35,9 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    /// The operator's URL, or the server's own, which takes the task token.
-    pub(super) fn of(source: &Source, base_url: &str, token: &Secret) -> Self {
+    /// The operator's URL, or the server's own, which takes a token that is good for nothing else: git runs
+    /// beside the task's steps, and as their user.
+    pub(super) fn of(source: &Source, base_url: &str) -> Self {
         match &source.clone_url {
             Some(url) => match Credential::out_of(url) {
                 Some((url, credential)) => Self {
@@ -56,7 +56,10 @@ impl Remote {
                     ".git"
                 };
                 let url = format!("{base_url}/git/{}{suffix}", source.repository);
-                let credential = Credential::new(&url, "goatherd", token.clone());
+                let credential = source
+                    .token
+                    .clone()
+                    .and_then(|token| Credential::new(&url, "goatherd", token));
                 Self { url, credential }
             }
         }
@@ -254,6 +257,7 @@ fn quoted(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use api::Secret;
 
     #[test]
     fn the_words_are_the_lines_that_say_what_went_wrong() {
@@ -299,22 +303,21 @@ mod tests {
         let mut source = Source {
             repository: "acme/app".to_owned(),
             clone_url: None,
+            token: Some(Secret::new("token")),
             commit: "0".repeat(40),
             reference: "refs/heads/main".to_owned(),
         };
-        let token = Secret::new("token");
-
-        let own = Remote::of(&source, "http://h:1", &token);
+        let own = Remote::of(&source, "http://h:1");
         assert_eq!(own.url, "http://h:1/git/acme/app.git");
         assert!(own.credential.is_some());
 
         source.clone_url = Some("https://git.example.com/app.git".to_owned());
-        let others = Remote::of(&source, "http://h:1", &token);
+        let others = Remote::of(&source, "http://h:1");
         assert_eq!(others.url, "https://git.example.com/app.git");
         assert!(others.credential.is_none());
 
         source.clone_url = Some("https://bot:pw@git.example.com/app.git".to_owned());
-        let logged_in = Remote::of(&source, "http://h:1", &token);
+        let logged_in = Remote::of(&source, "http://h:1");
         assert_eq!(logged_in.url, "https://git.example.com/app.git");
         assert!(logged_in.credential.is_some());
     }

@@ -13,7 +13,7 @@ use api::operation::{Operation, Step, When};
 use api::runner::task::{Source, Task};
 use api::{AttemptRef, Millis, PipelineId, Secret, TaskId, Terms};
 
-use crate::server::{FakeServer, TOKEN};
+use crate::server::{FakeServer, GIT_TOKEN, TOKEN};
 
 pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_circleci-agent");
 
@@ -38,6 +38,7 @@ pub(crate) fn task(steps: Vec<Step>) -> Task {
         source: Source {
             repository: "acme/app".to_owned(),
             clone_url: None,
+            token: Some(Secret::new(GIT_TOKEN)),
             commit: "0".repeat(40),
             reference: "refs/heads/main".to_owned(),
         },

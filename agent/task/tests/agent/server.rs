@@ -25,6 +25,9 @@ use axum::routing::{any, get, post, put};
 use axum::{Json, Router};
 use sha2::{Digest as _, Sha256};
 
+/// What git gets instead of the task token.
+pub(crate) const GIT_TOKEN: &str = "git-token-that-is-good-for-reading-alone";
+
 pub(crate) const TOKEN: &str = "task-token-that-nobody-may-see-4711";
 
 /// What a call of the task agent left behind, in order.
@@ -337,7 +340,7 @@ async fn artifact(
     Json(()).into_response()
 }
 
-/// git's own `http-backend`, behind the task token as password.
+/// git's own `http-backend`, behind the task's token for git as password.
 async fn git(
     State(shared): Known,
     Path(path): Path<String>,
@@ -347,7 +350,7 @@ async fn git(
     body: Body,
 ) -> Response {
     use base64::Engine as _;
-    let expected = base64::engine::general_purpose::STANDARD.encode(format!("goatherd:{TOKEN}"));
+    let expected = base64::engine::general_purpose::STANDARD.encode(format!("goatherd:{GIT_TOKEN}"));
     let header = |name: &str| {
         headers
             .get(name)

@@ -8,7 +8,7 @@ use api::runner::task::Stream;
 use api::{Cause, Millis, Outcome, Phase};
 
 use crate::harness::{AGENT, Agent, Unusual, checkout, is_alive, is_root, pid_in, run, task, upload, when};
-use crate::server::{AtBegan, FakeServer, Seen, TOKEN, run_git};
+use crate::server::{AtBegan, FakeServer, GIT_TOKEN, Seen, TOKEN, run_git};
 
 #[test]
 fn steps_run_in_order_and_the_record_says_so() {
@@ -282,7 +282,7 @@ fn repository(folder: &std::path::Path) -> String {
 }
 
 #[test]
-fn checkout_takes_exactly_the_commit_with_the_task_token_and_shows_it_to_nobody() {
+fn checkout_takes_exactly_the_commit_with_its_own_token_and_shows_it_to_nobody() {
     let repositories = tempfile::tempdir().expect("a folder");
     let mut task = task(vec![
         checkout(),
@@ -307,7 +307,7 @@ fn checkout_takes_exactly_the_commit_with_the_task_token_and_shows_it_to_nobody(
     for number in [0, 1] {
         for stream in [Stream::Stdout, Stream::Stderr, Stream::System] {
             let text = facts.text(number, stream);
-            assert!(!text.contains(TOKEN) && !text.contains("goatherd:"), "{text}");
+            assert!(!text.contains(TOKEN) && !text.contains(GIT_TOKEN), "{text}");
         }
     }
 }

@@ -14,7 +14,7 @@ use super::column::from_json;
 use super::memory::{KeptAgent, KeptJob};
 use super::{agents, audit, effects, events, jobs};
 use crate::error::StoreError;
-use crate::token;
+use crate::token::{self, Purpose};
 
 /// What becomes of the nonce when there is no job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,7 +209,7 @@ fn written(change: &Change<'_>, kept: &KeptJob, number: u32) -> Result<Option<Cl
     let plan: PlannedJob = from_json(&plan)?;
     let attempt = AttemptRef::new(kept.job.task.clone(), number);
     Ok(Some(Claim {
-        token: token::task_token(&change.identity.server_key, &attempt),
+        token: token::of_attempt(&change.identity.server_key, Purpose::Task, &attempt),
         attempt,
         installation: change.identity.installation.clone(),
         job: kept.job.name.clone(),
