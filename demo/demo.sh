@@ -10,7 +10,11 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 goatherd=${GOATHERD_BIN:?names the folder with the binaries; use ./do demo}/goatherd
 keep=no
-[ "${1:-}" = --keep ] && keep=yes
+case "${1:-}" in
+'') ;;
+--keep) keep=yes ;;
+*) echo "demo: unknown argument '$1'; there is --keep alone" >&2 && exit 2 ;;
+esac
 
 home=$(mktemp -d "${TMPDIR:-/tmp}/goatherd-demo-XXXXXX")
 chmod 711 "$home"
@@ -132,5 +136,5 @@ fi
 step 'the end: everything is stopped'
 trap - EXIT
 stop
-"$here/leftovers.sh" || { echo 'demo: something was left behind (above)' >&2; exit 1; }
+"$here/leftovers.sh" || { echo 'demo: there is something of Goatherd on this machine (above): left behind, or another one that runs' >&2; exit 1; }
 echo 'The push ran three jobs, the artifact is the one that was built, and nothing is left behind.'

@@ -302,7 +302,7 @@ impl Cause {
                     by_signal(*signal)
                 )
             }
-            Self::AgentLost => "the container agent was lost before the job started".to_owned(),
+            Self::AgentLost => "the container agent was lost, and the job's place with it".to_owned(),
             Self::DiskFull { r#where } => format!("the disk of {where} is full", r#where = r#where),
             Self::Probe => "a probe of the platform ended the job".to_owned(),
             Self::Internal { message } => format!("internal failure: {message}"),
@@ -323,7 +323,7 @@ impl Cause {
             Self::NotAuthorised => "ask an operator for the right to run here",
             Self::Clone { .. } => "check the repository's URL and credentials in the server's configuration",
             Self::ImagePull { .. } => "check the image's name and the registry's credentials",
-            Self::Start { .. } => "read the agent's log; `goatherd doctor` names what the machine lacks",
+            Self::Start { .. } => "do what the message says; the agent's log has more",
             Self::Unschedulable { .. } => "start an agent of this resource class, or free one",
             Self::Admission { .. } => "raise the quota or change the policy that the message names",
             Self::Evicted { .. } => "request what the job really uses",

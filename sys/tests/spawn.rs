@@ -273,3 +273,25 @@ fn a_child_with_a_limit_on_processes_has_it_and_cannot_raise_it() {
     let numbers: Vec<_> = limits.split_whitespace().filter(|word| *word == "1234").collect();
     assert_eq!(numbers.len(), 2, "soft and hard: {limits}");
 }
+
+#[test]
+fn a_program_that_is_still_being_written_is_waited_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("program");
+    std::fs::copy("/bin/true", &program).expect("copied");
+    // Another process has it open for writing, long enough that the first tries fail.
+    let mut writer = std::process::Command::new("/bin/sh")
+        .args(["-c", "exec 3>>\"$0\"; echo open; sleep 0.2"])
+        .arg(&program)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut word = [0; 4];
+    let output = writer.stdout.as_mut().expect("it is piped");
+    output.read_exact(&mut word).expect("it is open");
+
+    let child = spawn(SpawnRequest::new([program])).expect("it starts once nobody writes to it");
+
+    assert_eq!(wait_with_deadline(child.pid), WaitStatus::Exited(child.pid, 0));
+    writer.wait().expect("it ends");
+}

@@ -11,6 +11,15 @@ use nix::sys::signal::SigSet;
 
 use super::{Group, Signal, SpawnError, SpawnRequest, Stage, Stream, UserIds, above_standard, c_string};
 
+/// How often a program is tried that somebody has open for writing: who wrote it forked meanwhile, and the child
+/// holds the descriptor until its own execve. See ETXTBSY in execve(2).
+const BUSY_TRIES: u32 = 200;
+/// The pause between two tries.
+const BUSY_PAUSE: libc::timespec = libc::timespec {
+    tv_sec: 0,
+    tv_nsec: 10_000_000,
+};
+
 /// Everything that the child needs, so that it need not allocate.
 pub(super) struct Prepared {
     candidates: Vec<CString>,
@@ -150,10 +159,20 @@ impl Prepared {
         let (argv, environment) = (self.argv.pointers.as_ptr(), self.environment.pointers.as_ptr());
         let mut refused = libc::ENOENT;
         for candidate in &self.candidates {
-            // SAFETY: the path ends in a zero byte, both arrays end in a null pointer, and all strings
-            // that they point to live in `self`.
-            unsafe { libc::execve(candidate.as_ptr(), argv, environment) };
-            match Errno::last_raw() {
+            let mut tries = BUSY_TRIES;
+            let error = loop {
+                // SAFETY: the path ends in a zero byte, both arrays end in a null pointer, and all strings
+                // that they point to live in `self`.
+                unsafe { libc::execve(candidate.as_ptr(), argv, environment) };
+                let error = Errno::last_raw();
+                tries -= 1;
+                if error != libc::ETXTBSY || tries == 0 {
+                    break error;
+                }
+                // SAFETY: `BUSY_PAUSE` is a valid time, and null means that the rest is not wanted.
+                unsafe { libc::nanosleep(&BUSY_PAUSE, ptr::null_mut()) };
+            };
+            match error {
                 libc::ENOENT | libc::ENOTDIR => {}
                 libc::EACCES => refused = libc::EACCES,
                 other => return Err(other),
