@@ -11,10 +11,10 @@ use internal_testing::installation::{PATIENCE, only_job};
 use internal_testing::processes::{self, Place};
 use internal_testing::{Daemon, Installation, Options, Repository, binaries, wait};
 
-/// A job that says `begun`, waits at the gate `go`, and says `ended`.
+/// A job that says `begun` (in a way that the step's header does not), waits at the gate `go`, and says `ended`.
 fn waiting_job(installation: &Installation) -> String {
     format!(
-        "jobs:\n  work:\n    steps:\n      - run: |\n          echo begun\n          {}\n          echo ended\n",
+        "jobs:\n  work:\n    steps:\n      - run: |\n          printf 'be%s\\n' gun\n          {}\n          echo ended\n",
         installation.wait_at_gate("go")
     )
 }
@@ -61,16 +61,27 @@ async fn nobody_killed_is_its_own_outcome() {
 async fn server_killed_and_started_again_is_its_own_outcome_with_all_its_log() {
     let mut installation = Installation::start(&Options::default());
     let _agent = installation.agent("one");
-    let pipeline = begun(&installation).await;
+    let go = installation.wait_at_gate("go");
+    let counting = format!("for i in $(seq 1 2000); do echo \"line $i\"; [ $i != 1000 ] || {go}; done");
+    let pipeline = installation
+        .push(&format!(
+            "jobs:\n  work:\n    steps:\n      - run: |\n          {counting}\n"
+        ))
+        .await;
+    installation.logged(&pipeline, "line 1000\n").await;
 
     installation.kill_server();
-    installation.start_server();
     installation.open_gate("go");
+    installation.start_server();
 
     let view = installation.ended(&pipeline).await;
     assert_ended(&view, Outcome::Succeeded);
     let output = installation.output(&pipeline).await;
-    assert!(output.contains("begun") && output.contains("ended"), "{output}");
+    let expected: String = (1..=2000).map(|line| format!("line {line}\n")).collect();
+    assert!(
+        output.ends_with(&expected),
+        "lines are missing or doubled:\n{output}"
+    );
     assert_nothing_left(&installation);
 }
 
