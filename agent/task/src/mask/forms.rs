@@ -1,17 +1,15 @@
-//! The forms in which a secret shows up: itself, line by line, in base64, in URLs, in JSON.
+//! The forms in which a secret shows up: itself, line by line, in base64, in URLs, in JSON, in a shell's quotes.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 /// Shorter values would cover ordinary words.
 const SHORTEST: usize = 4;
-/// Encoded forms are only looked for from this length on, because short ones occur by chance.
-const SHORTEST_ENCODED: usize = 8;
 /// Longer patterns are cut into pieces of this length: that bounds what a masker holds back, and each piece
 /// is covered by itself.
 const LONGEST: usize = 1024;
-/// `base64` breaks its lines here.
-const BASE64_LINE: usize = 76;
+/// Where lines of base64 are broken: by `base64`, and in PEM files.
+const BASE64_LINES: [usize; 2] = [76, 64];
 
 /// All patterns for one value.
 pub(super) fn forms(value: &str) -> Vec<Vec<u8>> {
@@ -19,7 +17,7 @@ pub(super) fn forms(value: &str) -> Vec<Vec<u8>> {
     for line in value.lines() {
         for text in [line, line.trim()] {
             if is_worth_hiding(text) {
-                forms.push(text.as_bytes().to_vec());
+                forms.push(text.to_owned());
                 encoded(text, &mut forms);
             }
         }
@@ -30,29 +28,38 @@ pub(super) fn forms(value: &str) -> Vec<Vec<u8>> {
     }
     forms.sort();
     forms.dedup();
-    forms.into_iter().flat_map(pieces).collect()
+    forms
+        .into_iter()
+        .map(String::into_bytes)
+        .flat_map(pieces)
+        .collect()
+}
+
+/// Whether anything of a value is covered.
+pub(super) fn has_some(value: &str) -> bool {
+    value.lines().any(is_worth_hiding)
 }
 
 fn is_worth_hiding(text: &str) -> bool {
+    let text = text.trim();
     text.chars().count() >= SHORTEST
         && !text.eq_ignore_ascii_case("true")
         && !text.eq_ignore_ascii_case("false")
 }
 
-fn encoded(text: &str, forms: &mut Vec<Vec<u8>>) {
+fn encoded(text: &str, forms: &mut Vec<String>) {
     in_base64(text, forms);
-    for (upper, space) in [(true, "%20"), (false, "%20"), (true, "+"), (false, "+")] {
-        forms.push(in_url(text, upper, space));
-    }
-    if let Ok(json) = serde_json::to_string(text) {
-        forms.push(json.trim_matches('"').as_bytes().to_vec());
-    }
+    in_urls(text, forms);
+    in_json(text, forms);
+    // As `set -x` shows it.
+    forms.push(text.replace('\'', r"'\''"));
 }
 
 /// As a whole, and as a part of something longer: the bytes before it shift its encoding by up to two, and
 /// the characters that also hold bits of its neighbours are left out.
-fn in_base64(text: &str, forms: &mut Vec<Vec<u8>>) {
-    let mut found = vec![STANDARD.encode(text), URL_SAFE_NO_PAD.encode(text)];
+fn in_base64(text: &str, forms: &mut Vec<String>) {
+    let whole = STANDARD.encode(text);
+    let mut found = vec![URL_SAFE_NO_PAD.encode(text)];
     for (shift, lead) in [(0, 0), (1, 2), (2, 3)] {
         let mut bytes = vec![0; shift];
         bytes.extend_from_slice(text.as_bytes());
@@ -64,31 +71,70 @@ fn in_base64(text: &str, forms: &mut Vec<Vec<u8>>) {
             }
         }
     }
-    let whole = STANDARD.encode(text);
-    if whole.len() > BASE64_LINE {
-        for line in whole.as_bytes().chunks(BASE64_LINE) {
-            found.push(String::from_utf8_lossy(line).into_owned());
+    for length in BASE64_LINES {
+        if whole.len() > length {
+            let lines = whole.as_bytes().chunks(length);
+            found.extend(lines.map(|line| String::from_utf8_lossy(line).into_owned()));
         }
     }
-    forms.extend(
-        found
-            .into_iter()
-            .filter(|form| form.len() >= SHORTEST_ENCODED)
-            .map(String::into_bytes),
-    );
+    found.push(whole);
+    forms.extend(found.into_iter().filter(|form| form.len() >= SHORTEST));
 }
 
-fn in_url(text: &str, upper: bool, space: &str) -> Vec<u8> {
+/// What is not percent-encoded besides letters and digits: as the standard has it, as JavaScript's
+/// `encodeURIComponent`, as Python's `quote`.
+const PLAIN: [&[u8]; 3] = [b"-_.~", b"-_.~!'()*", b"-_.~/"];
+
+fn in_urls(text: &str, forms: &mut Vec<String>) {
+    for plain in PLAIN {
+        for (upper, space) in [(true, "%20"), (false, "%20"), (true, "+"), (false, "+")] {
+            forms.push(in_url(text, plain, upper, space));
+        }
+    }
+}
+
+fn in_url(text: &str, plain: &[u8], upper: bool, space: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            _ if byte.is_ascii_alphanumeric() || plain.contains(&byte) => out.push(char::from(byte)),
             b' ' => out.push_str(space),
             _ if upper => out.push_str(&format!("%{byte:02X}")),
             _ => out.push_str(&format!("%{byte:02x}")),
         }
     }
-    out.into_bytes()
+    out
+}
+
+/// What of a JSON text is escaped beyond what must be: nothing, what is not ASCII (Python), what HTML minds
+/// (Go), slashes and what is not ASCII (PHP).
+const JSON: [fn(char) -> bool; 4] = [
+    |_| false,
+    |letter| !letter.is_ascii(),
+    |letter| matches!(letter, '<' | '>' | '&' | '\u{2028}' | '\u{2029}'),
+    |letter| letter == '/' || !letter.is_ascii(),
+];
+
+fn in_json(text: &str, forms: &mut Vec<String>) {
+    let Ok(quoted) = serde_json::to_string(text) else {
+        return;
+    };
+    let inner = quoted.get(1..quoted.len() - 1).unwrap_or_default();
+    for escapes in JSON {
+        let mut out = String::new();
+        for letter in inner.chars() {
+            match letter {
+                '/' if escapes('/') => out.push_str(r"\/"),
+                _ if escapes(letter) => {
+                    for unit in letter.encode_utf16(&mut [0; 2]) {
+                        out.push_str(&format!(r"\u{unit:04x}"));
+                    }
+                }
+                _ => out.push(letter),
+            }
+        }
+        forms.push(out);
+    }
 }
 
 /// Cuts a long pattern. The last piece reaches back, so that it is as long as the others.
