@@ -1,16 +1,18 @@
 //! The steps, one after the other.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use api::Cause;
 use api::operation::Operation;
 use api::runner::task::{StepEnd, StepResult};
+use api::{Cause, Secret};
 
 use crate::context::Context;
 use crate::control::Stop;
 use crate::decide::{Ending, ends_job, runs};
 use crate::lock;
+use crate::mask::Masks;
 use crate::operations::{Current, Failure, perform};
 use crate::reports::Began;
 
@@ -31,6 +33,7 @@ pub(crate) struct Progress {
 pub(crate) async fn run_steps(context: Arc<Context>, progress: Arc<Mutex<Progress>>) {
     let control = &context.supervisor.control;
     let mut may_run = false;
+    let mut warning = not_masked(&context.task.secrets);
     for (number, step) in (0_u32..).zip(&context.task.steps) {
         let failed = lock(&progress).failure.is_some();
         if !runs(step.when, failed) {
@@ -61,6 +64,9 @@ pub(crate) async fn run_steps(context: Arc<Context>, progress: Arc<Mutex<Progres
             number,
             step,
         };
+        if let Some(warning) = warning.take() {
+            context.output.say(number, &warning).await;
+        }
         let start = Instant::now();
         let result = perform(current).await;
         let end = step_end(&result, start);
@@ -81,6 +87,22 @@ pub(crate) async fn run_steps(context: Arc<Context>, progress: Arc<Mutex<Progres
             return;
         }
     }
+}
+
+/// Names the secrets that the log will show; none where it shows none.
+fn not_masked(secrets: &BTreeMap<String, Secret>) -> Option<String> {
+    let shown = |(_, value): &(&String, &Secret)| !value.is_empty() && !Masks::cover(value.expose());
+    let names: Vec<String> = secrets
+        .iter()
+        .filter(shown)
+        .map(|(name, _)| format!("`{name}`"))
+        .collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "warning: not masked, because shorter than 4 characters, or `true` or `false`: {}\n",
+            names.join(", ")
+        )
+    })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -81,7 +81,8 @@ impl Automaton {
             fallback: 0,
         };
         self.nodes.push(root);
-        let mut spans: Vec<Range<usize>> = vec![0..patterns.len()];
+        let mut spans = Vec::new();
+        spans.push(0..patterns.len());
         let mut at = 0;
         while let (Some(node), Some(span)) = (self.nodes.get(at).copied(), spans.get(at).cloned()) {
             let depth = usize::from(node.depth);

@@ -3,6 +3,7 @@
 mod endings;
 mod harness;
 mod logs;
+mod secrets;
 mod server;
 mod steps;
 mod stops;

@@ -263,7 +263,7 @@ fn a_step_that_is_silent_for_too_long_is_ended_and_the_job_timed_out() {
     assert_eq!(facts.text(1, Stream::Stdout), "still here\n");
 }
 
-fn repository(folder: &std::path::Path) -> String {
+pub(crate) fn repository(folder: &std::path::Path) -> String {
     let bare = folder.join("acme/app.git");
     let work = folder.join("work");
     fs::create_dir_all(&work).expect("made");
