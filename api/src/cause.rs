@@ -91,6 +91,11 @@ pub enum Cause {
         /// What was missing.
         message: String,
     },
+    /// The job's secrets could not be read.
+    Secrets {
+        /// Why; never a value.
+        message: String,
+    },
     /// A quota, a policy or an admission webhook refused it.
     Admission {
         /// The refusal.
@@ -182,6 +187,7 @@ impl Cause {
             Self::ImagePull { .. } => "image_pull",
             Self::Start { .. } => "start",
             Self::Unschedulable { .. } => "unschedulable",
+            Self::Secrets { .. } => "secrets",
             Self::Admission { .. } => "admission",
             Self::Evicted { .. } => "evicted",
             Self::Preempted => "preempted",
@@ -285,6 +291,7 @@ impl Cause {
             Self::ImagePull { image, message, .. } => format!("image {image} could not be pulled: {message}"),
             Self::Start { message, .. } => format!("the task's place could not be started: {message}"),
             Self::Unschedulable { message } => format!("nothing could take the job in time: {message}"),
+            Self::Secrets { message } => format!("the job's secrets could not be read: {message}"),
             Self::Admission { message } => format!("the cluster refused the job: {message}"),
             Self::Evicted { resource } => format!("the node ran out of {resource} and evicted the job"),
             Self::Preempted => "something more important took the job's node".to_owned(),
@@ -325,6 +332,9 @@ impl Cause {
             Self::ImagePull { .. } => "check the image's name and the registry's credentials",
             Self::Start { .. } => "do what the message says; the agent's log has more",
             Self::Unschedulable { .. } => "start an agent of this resource class, or free one",
+            Self::Secrets { .. } => {
+                "check `secrets_file` or `secrets_command` of the repository in the server's configuration"
+            }
             Self::Admission { .. } => "raise the quota or change the policy that the message names",
             Self::Evicted { .. } => "request what the job really uses",
             Self::Preempted => "give the class a higher priority",

@@ -538,6 +538,9 @@ fn causes() -> Vec<Cause> {
         Cause::Unschedulable {
             message: text("no node"),
         },
+        Cause::Secrets {
+            message: text("`vault-ci` ended with exit status: 1"),
+        },
         Cause::Admission {
             message: text("quota"),
         },

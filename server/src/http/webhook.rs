@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use forge::{Event, ForgeError, Push, Trigger};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use store::{Accepted, Delivery, NewPipeline};
+use store::{Accepted, Delivery, NewPipeline, Origin};
 
 use super::answer::{Answer, Failure};
 use super::{Shared, State, body};
@@ -127,6 +127,7 @@ async fn accept(shared: &Shared, hook: &Hook, event: Event, push: Push, body: By
         reference: push.reference,
         jobs: Vec::new(),
         actor: format!("webhook {}", hook.name),
+        origin: Origin::Push,
     };
     match shared.store.accept_delivery(delivery, Some(pipeline)).await? {
         Accepted::New(pipeline) => {

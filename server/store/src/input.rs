@@ -29,6 +29,43 @@ pub struct NewPipeline {
     pub jobs: Vec<String>,
     /// Who asked, as the audit log says it.
     pub actor: String,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Where a pipeline comes from, and so whom its config and code are by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A push to the repository itself, by somebody who may write there.
+    Push,
+    /// Another's copy of the repository, such as a pull request of a fork: anybody.
+    Fork,
+    /// Somebody with the right to start pipelines asked for it.
+    Manual,
+}
+
+impl Origin {
+    /// Whether its jobs may have the repository's secrets.
+    #[must_use]
+    pub const fn is_trusted(self) -> bool {
+        match self {
+            Self::Push | Self::Manual => true,
+            Self::Fork => false,
+        }
+    }
+}
+
+/// What decides which secrets a task may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// The repository's name on the server.
+    pub repository: String,
+    /// The ref that was pushed.
+    pub reference: String,
+    /// The job's name.
+    pub job: String,
+    /// Where the pipeline comes from.
+    pub origin: Origin,
 }
 
 /// A webhook delivery whose signature was found good.

@@ -16,6 +16,6 @@ mod store;
 mod token;
 
 pub use error::{Lock, StoreError};
-pub use input::{Accepted, Delivery, FetchedTask, NewPipeline, Settings, Uncompiled};
+pub use input::{Accepted, Delivery, FetchedTask, NewPipeline, Origin, Scope, Settings, Uncompiled};
 pub use queue::{Refusal, Reporter, Time};
 pub use store::Store;

@@ -19,6 +19,7 @@ pub(crate) mod jobs;
 pub(crate) mod memory;
 pub(crate) mod meta;
 pub(crate) mod open;
+pub(crate) mod origin;
 pub(crate) mod output;
 pub(crate) mod pipelines;
 pub(crate) mod readers;

@@ -55,6 +55,7 @@ fn never() -> Vec<Cause> {
             message: text(),
             certain: true,
         },
+        Cause::Secrets { message: text() },
         Cause::Admission { message: text() },
         Cause::Service {
             name: text(),

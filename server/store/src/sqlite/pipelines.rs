@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::change::Change;
 use super::column::{from_json, to_json};
-use super::{audit, events, jobs};
+use super::{audit, events, jobs, origin};
 use crate::error::StoreError;
 use crate::input::{NewPipeline, Uncompiled};
 use crate::token;
@@ -63,8 +63,8 @@ pub(crate) fn create(change: &mut Change<'_>, new: &NewPipeline) -> Result<Pipel
     change
         .sql
         .prepare_cached(
-            "INSERT INTO pipelines (id, repository, commit_id, reference, wanted_jobs, state, created)
-             VALUES (?1, ?2, ?3, ?4, ?5, 'compiling', ?6)",
+            "INSERT INTO pipelines (id, repository, commit_id, reference, wanted_jobs, state, created, origin)
+             VALUES (?1, ?2, ?3, ?4, ?5, 'compiling', ?6, ?7)",
         )?
         .execute(params![
             id.as_str(),
@@ -72,7 +72,8 @@ pub(crate) fn create(change: &mut Change<'_>, new: &NewPipeline) -> Result<Pipel
             new.commit,
             new.reference,
             to_json(&new.jobs)?,
-            change.now.0
+            change.now.0,
+            origin::word(new.origin)
         ])?;
     let detail = format!("{} {} {}", new.repository, new.reference, new.commit);
     audit::write(change, &new.actor, "pipeline.created", id.as_str(), &detail)?;

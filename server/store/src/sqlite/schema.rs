@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::StoreError;
 
 /// What brings a file from version N (its place here) to N + 1. Entries are never changed once released.
-const MIGRATIONS: &[&str] = &[FIRST];
+const MIGRATIONS: &[&str] = &[FIRST, ORIGIN];
 
 /// Everything as the first version has it.
 ///
@@ -121,6 +121,11 @@ CREATE TABLE audit (
     subject TEXT NOT NULL,
     detail TEXT NOT NULL
 ) STRICT;
+";
+
+/// Where pipelines come from. Before, all were pushed or asked for by an admin.
+const ORIGIN: &str = "
+ALTER TABLE pipelines ADD COLUMN origin TEXT NOT NULL DEFAULT 'push' CHECK (origin IN ('push', 'fork', 'manual'));
 ";
 
 /// The newest version that this program knows.

@@ -11,8 +11,8 @@ use queue::{Refusal, Reporter, Time};
 
 use super::Store;
 use crate::error::StoreError;
-use crate::input::FetchedTask;
-use crate::sqlite::{adoption, agents, artifacts, claim, deadlines, output, reports, task};
+use crate::input::{FetchedTask, Scope};
+use crate::sqlite::{adoption, agents, artifacts, claim, deadlines, origin, output, reports, task};
 
 /// What a call of the runner API gets: the store's failure outside, the rules' refusal inside.
 type Ruled<T> = Result<Result<T, Refusal>, StoreError>;
@@ -144,6 +144,16 @@ impl Store {
         let attempt = attempt.clone();
         self.write(move |change| task::fetch(change, &attempt, instance))
             .await
+    }
+
+    /// What decides which secrets an attempt may have; none where the attempt is not open. It is asked before
+    /// the task is handed out, and changes nothing.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn scope(&self, attempt: &AttemptRef) -> Result<Option<Scope>, StoreError> {
+        let attempt = attempt.clone();
+        self.read(move |sql| origin::scope(sql, &attempt)).await
     }
 
     /// Renews the task lease; answers the order to stop where there is one.

@@ -28,6 +28,7 @@ fn new_pipeline() -> NewPipeline {
         reference: "refs/heads/main".to_owned(),
         jobs: Vec::new(),
         actor: "admin".to_owned(),
+        origin: crate::Origin::Manual,
     }
 }
 

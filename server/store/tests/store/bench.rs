@@ -160,6 +160,7 @@ pub(crate) fn new_pipeline(repository: &str) -> NewPipeline {
         reference: "refs/heads/main".to_owned(),
         jobs: Vec::new(),
         actor: "admin".to_owned(),
+        origin: store::Origin::Manual,
     }
 }
 
