@@ -21,6 +21,7 @@ use crate::config::{Config, Exposure, Repository};
 use crate::error::ServerError;
 use crate::git::Mirrors;
 use crate::http::{self, Shared};
+use crate::secrets::Secrets;
 
 /// How long open calls get when the server stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -79,6 +80,7 @@ impl App {
             repositories: Arc::clone(&repositories),
             artifacts,
             largest_artifact: config.largest_artifact,
+            secrets: Secrets::new(config.secrets),
             mirrors: Arc::clone(&mirrors),
             longest_poll: config.terms.long_poll,
             wake: Arc::clone(&wake),

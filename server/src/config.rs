@@ -1,8 +1,10 @@
 //! What the operator decides, and the only reader of the environment in this crate.
 
+mod credential;
 mod duration;
 mod environment;
 mod file;
+mod private;
 mod repository;
 
 use std::fmt;
@@ -12,8 +14,12 @@ use std::path::{Path, PathBuf};
 use api::{Millis, Secret, Terms};
 use forge::Forge;
 
+pub use credential::{Credential, Token};
 pub(crate) use environment::inherited;
+pub(crate) use private::read_private;
 pub use repository::{Protocol, Repository};
+
+pub use crate::secrets::{SecretsSettings, SecretsSource};
 
 /// The port where none is chosen.
 pub const DEFAULT_PORT: u16 = 7624;
@@ -41,6 +47,8 @@ pub struct Config {
     pub hooks: Vec<Hook>,
     /// How it reads repositories.
     pub git: GitSettings,
+    /// How long secrets may take.
+    pub secrets: SecretsSettings,
     /// The largest artifact that it takes, in bytes.
     pub largest_artifact: u64,
     /// An admin token beside the stored one, for as long as the process runs: never on disk.
@@ -132,6 +140,7 @@ impl Config {
             repositories: Vec::new(),
             hooks: Vec::new(),
             git: GitSettings::default(),
+            secrets: SecretsSettings::default(),
             largest_artifact: 5 * 1024 * 1024 * 1024,
             admin_token: None,
         }

@@ -4,6 +4,7 @@
 //! named and only by that source's protocol. The config is read from it, and task agents may clone it.
 
 mod command;
+mod login;
 mod words;
 
 use std::collections::HashMap;

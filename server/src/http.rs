@@ -31,6 +31,7 @@ use crate::artifacts::Artifacts;
 use crate::auth::Auth;
 use crate::config::{Hook, Repository};
 use crate::git::Mirrors;
+use crate::secrets::Secrets;
 use answer::Failure;
 
 /// What the calls work with.
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) artifacts: Artifacts,
     pub(crate) largest_artifact: u64,
     pub(crate) mirrors: Arc<Mirrors>,
+    pub(crate) secrets: Secrets,
     /// The longest that a call may wait for news.
     pub(crate) longest_poll: Millis,
     /// Tells the compiler that there is a new pipeline.

@@ -1,5 +1,7 @@
 //! The configuration file: TOML, every key checked, every error with its line.
 
+mod repository;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -9,7 +11,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::duration::Duration;
-use super::{Config, ConfigError, GitSettings, Hook, Repository, environment};
+use super::{Config, ConfigError, GitSettings, Hook, SecretsSettings, environment};
+use repository::RepositorySection;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +27,8 @@ struct File {
     terms: Option<Spanned<TermsSection>>,
     #[serde(default)]
     git: GitSection,
+    #[serde(default)]
+    secrets: Option<Spanned<SecretsSection>>,
     #[serde(default, rename = "repository")]
     repositories: Vec<RepositorySection>,
     #[serde(default, rename = "hook")]
@@ -54,12 +59,11 @@ struct GitSection {
     timeout: Option<Duration>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RepositorySection {
-    name: Spanned<String>,
-    source: Spanned<String>,
-    clone_url: Option<Spanned<String>>,
+struct SecretsSection {
+    timeout: Option<Duration>,
+    patience: Option<Duration>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -128,7 +132,10 @@ pub(super) fn read(text: &str, base: &Path) -> Result<Config, ConfigError> {
         config.terms = lines.at(terms, terms_of(terms.get_ref()))?;
     }
     config.git = git_of(&file.git);
-    config.repositories = repositories(lines, &file.repositories, base)?;
+    if let Some(secrets) = &file.secrets {
+        config.secrets = lines.at(secrets, secrets_of(secrets.get_ref()))?;
+    }
+    config.repositories = repository::all(lines, &file.repositories, base)?;
     config.hooks = hooks(lines, &file.hooks, base)?;
     Ok(config)
 }
@@ -193,27 +200,20 @@ fn git_of(section: &GitSection) -> GitSettings {
     }
 }
 
-fn repositories(
-    lines: Text<'_>,
-    sections: &[RepositorySection],
-    base: &Path,
-) -> Result<Vec<Repository>, ConfigError> {
-    let mut known: Vec<Repository> = Vec::new();
-    for section in sections {
-        let name = section.name.get_ref();
-        if known.iter().any(|other| other.name().eq_ignore_ascii_case(name)) {
-            return Err(lines.error(&section.name, format!("repository `{name}` is there twice")));
-        }
-        // A wrong name is told at the name, a wrong source at the source.
-        lines.at(&section.name, Repository::new(name, "/"))?;
-        let repository = Repository::with_base(name, section.source.get_ref(), base);
-        let mut repository = lines.at(&section.source, repository)?;
-        if let Some(url) = &section.clone_url {
-            repository = lines.at(url, repository.with_clone_url(url.get_ref()))?;
-        }
-        known.push(repository);
+fn secrets_of(section: &SecretsSection) -> Result<SecretsSettings, ConfigError> {
+    let defaults = SecretsSettings::default();
+    let settings = SecretsSettings {
+        timeout: section.timeout.map_or(defaults.timeout, |duration| duration.0),
+        patience: section.patience.map_or(defaults.patience, |duration| duration.0),
+    };
+    // A task agent waits 20 s for one answer, and asks for five minutes.
+    if settings.timeout > Millis::seconds(15) {
+        Err(ConfigError::new("`timeout` of secrets is longer than 15s"))
+    } else if settings.patience > Millis::seconds(240) {
+        Err(ConfigError::new("`patience` of secrets is longer than 4m"))
+    } else {
+        Ok(settings)
     }
-    Ok(known)
 }
 
 fn hooks(lines: Text<'_>, sections: &[HookSection], base: &Path) -> Result<Vec<Hook>, ConfigError> {

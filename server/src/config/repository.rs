@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::ConfigError;
+use super::{ConfigError, Credential, SecretsSource};
 
 /// A repository. Where it is cloned from is decided here and never by a payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct Repository {
     source: String,
     protocol: Protocol,
     clone_url: Option<String>,
+    credential: Option<Credential>,
+    secrets: Option<SecretsSource>,
 }
 
 /// How git reaches a source: the only protocol that it may use then.
@@ -62,6 +64,8 @@ impl Repository {
             source,
             protocol,
             clone_url: None,
+            credential: None,
+            secrets: None,
         })
     }
 
@@ -79,6 +83,30 @@ impl Repository {
             Err(why) => return Err(wrong(why)),
         }
         self.clone_url = Some(url.to_owned());
+        Ok(self)
+    }
+
+    /// Lets the server log in at the source.
+    ///
+    /// # Errors
+    /// When the credential is not there, is open to everybody, or does not fit the source.
+    pub fn with_credential(mut self, credential: Credential) -> Result<Self, ConfigError> {
+        credential
+            .check(&self.source, self.protocol)
+            .map_err(|why| ConfigError::new(format!("credential of repository `{}`: {why}", self.name)))?;
+        self.credential = Some(credential);
+        Ok(self)
+    }
+
+    /// Gives secrets to the `run` steps of its jobs.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn with_secrets(mut self, source: SecretsSource) -> Result<Self, ConfigError> {
+        source
+            .check()
+            .map_err(|why| ConfigError::new(format!("secrets of repository `{}`: {why}", self.name)))?;
+        self.secrets = Some(source);
         Ok(self)
     }
 
@@ -104,6 +132,16 @@ impl Repository {
     #[must_use]
     pub fn clone_url(&self) -> Option<&str> {
         self.clone_url.as_deref()
+    }
+
+    /// How the server logs in at the source. No task ever gets it.
+    pub(crate) fn credential(&self) -> Option<&Credential> {
+        self.credential.as_ref()
+    }
+
+    /// Where its secrets come from.
+    pub(crate) fn secrets(&self) -> Option<&SecretsSource> {
+        self.secrets.as_ref()
     }
 }
 
@@ -168,8 +206,7 @@ fn refuse_password(protocol: Protocol, rest: &str) -> Result<(), String> {
     let secret = user.contains(':') || matches!(protocol, Protocol::Https | Protocol::Http);
     if secret {
         Err(
-            "a URL must carry no credentials; give them to git by a credential helper of the system's \
-             gitconfig, or use ssh"
+            "a URL must carry no credentials: give the repository a `token_file` or an `ssh_key_file`"
                 .to_owned(),
         )
     } else {

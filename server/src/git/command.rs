@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 
+use super::login::Login;
 use super::{GitError, text, words};
 use crate::config::{GitSettings, Repository, inherited};
 
@@ -45,7 +46,8 @@ const CONFIG: &str = "\
 ";
 
 /// Never asks, and notices a peer that is gone.
-const SSH: &str = "ssh -oBatchMode=yes -oConnectTimeout=30 -oServerAliveInterval=15 -oServerAliveCountMax=4";
+pub(super) const SSH: &str =
+    "ssh -oBatchMode=yes -oConnectTimeout=30 -oServerAliveInterval=15 -oServerAliveCountMax=4";
 
 /// How git is run.
 #[derive(Debug, Clone)]
@@ -138,6 +140,12 @@ impl Git {
         refs: &[&str],
     ) -> Result<Finished, GitError> {
         let mut command = self.command(Some(repository.protocol().word()));
+        // Held until git has ended.
+        let login = match repository.credential() {
+            Some(credential) => Login::new(credential, repository.source()).map_err(GitError::Failed)?,
+            None => Login::none(),
+        };
+        login.prepare(&mut command);
         command.arg("--git-dir").arg(text(mirror)?).args([
             "fetch",
             "--quiet",
@@ -149,7 +157,9 @@ impl Git {
             repository.source(),
         ]);
         command.args(refs);
-        self.finish(command).await
+        let mut finished = self.finish(command).await?;
+        finished.words = login.without_secret(&finished.words);
+        Ok(finished)
     }
 
     async fn finish(&self, mut command: Command) -> Result<Finished, GitError> {

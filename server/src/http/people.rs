@@ -15,7 +15,7 @@ use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Deserialize;
-use store::{NewPipeline, Store, StoreError};
+use store::{NewPipeline, Origin, Store, StoreError};
 
 use super::State;
 use super::answer::{Answer, Failure};
@@ -71,6 +71,7 @@ pub(super) async fn create(
         reference: request.reference,
         jobs: request.jobs,
         actor: Admin::NAME.to_owned(),
+        origin: Origin::Manual,
     };
     let pipeline = shared.store.create_pipeline(pipeline).await?;
     shared.wake.notify_one();

@@ -1,28 +1,69 @@
 //! What the task agent asks: the task, heartbeat, output, steps, the terminal record.
 
-use std::collections::BTreeMap;
-
 use api::runner::task::{
     FinishRequest, HeartbeatRequest, HeartbeatResponse, OutputRequest, OutputResponse, Source, StepRequest,
     Task,
 };
+use api::{Cause, Outcome};
 use axum::Json;
 use axum::extract::State as FromState;
-use store::FetchedTask;
+use store::{FetchedTask, Refusal};
 
-use super::answer::Answer;
+use super::answer::{Answer, Failure};
 use super::body::{Decoded, OUTPUT};
 use super::caller::Place;
 use super::reports::Done;
 use super::{Shared, State, poll};
+use crate::secrets::{Patience, SecretsError, Values};
 
-/// The task. The first caller's instance binds the attempt.
+/// The task. The first caller's instance binds the attempt, but not before its secrets are there: until then
+/// the agent holds its lease.
 pub(super) async fn fetch(FromState(shared): State, place: Place) -> Answer<Json<Task>> {
+    let secrets = secrets(&shared, &place).await?;
     let fetched = shared.store.task(&place.attempt, place.instance).await??;
-    Ok(Json(task(&shared, fetched)))
+    Ok(Json(task(&shared, fetched, secrets)))
 }
 
-fn task(shared: &Shared, fetched: FetchedTask) -> Task {
+/// The secrets of the attempt's repository. None for an attempt that is over: who fetches its task hears that.
+async fn secrets(shared: &Shared, place: &Place) -> Answer<Values> {
+    let Some(scope) = shared.store.scope(&place.attempt).await? else {
+        return Ok(Values::new());
+    };
+    let repository = shared.repository(&scope.repository);
+    let source = repository.and_then(|repository| repository.secrets());
+    let Some(source) = source.filter(|_| scope.origin.is_trusted()) else {
+        return Ok(Values::new());
+    };
+    match shared.secrets.read(source, &scope).await {
+        Ok(values) => {
+            shared.secrets.note(&place.attempt, true);
+            Ok(values)
+        }
+        Err(error) => Err(without_secrets(shared, place, error).await?),
+    }
+}
+
+/// What a task hears that cannot have its secrets: for some time that it may ask again; then that it is over.
+async fn without_secrets(shared: &Shared, place: &Place, error: SecretsError) -> Answer<Failure> {
+    tracing::warn!(task.attempt = %place.attempt, %error, "a task's secrets could not be read");
+    if shared.secrets.note(&place.attempt, false) == Patience::Left {
+        let message = format!("the task's secrets could not be read: {error}");
+        return Ok(Failure::unavailable(message));
+    }
+    let record = FinishRequest {
+        outcome: Outcome::InfraFailed,
+        cause: Some(Cause::Secrets {
+            message: error.to_string(),
+        }),
+        steps: Vec::new(),
+        last_sequence: 0,
+    };
+    let instance = place.instance.clone();
+    shared.store.finish(&place.attempt, instance, &record).await??;
+    Ok(Refusal::Gone.into())
+}
+
+fn task(shared: &Shared, fetched: FetchedTask, secrets: Values) -> Task {
     let repository = shared.repository(&fetched.repository);
     let clone_url = repository
         .and_then(|repository| repository.clone_url())
@@ -42,7 +83,7 @@ fn task(shared: &Shared, fetched: FetchedTask) -> Task {
         attempt: fetched.attempt,
         steps: fetched.steps,
         environment: fetched.environment,
-        secrets: BTreeMap::new(),
+        secrets,
         working_directory: fetched.working_directory,
         shell: fetched.shell,
         time_limit: fetched.time_limit,
