@@ -211,6 +211,40 @@ impl Installation {
         self.server.take().expect("the server is up").kill();
     }
 
+    /// Starts a server that is refused because of its configuration, and gives what it says.
+    ///
+    /// # Panics
+    /// When it cannot be started, or ends well.
+    #[must_use]
+    pub fn try_server(&self) -> String {
+        let output = Command::new(binaries::goatherd())
+            .arg("server")
+            .arg("--config")
+            .arg(self.folder().join("goatherd.toml"))
+            .output()
+            .expect("goatherd runs");
+        assert!(!output.status.success(), "the server is refused");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// What the server answers an admin at a path, whole.
+    ///
+    /// # Panics
+    /// When it does not answer with success.
+    pub async fn answer(&self, path: &str) -> Vec<u8> {
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(no_tls())
+            .no_proxy()
+            .build()
+            .expect("a client can be made");
+        let request = http
+            .get(format!("{}/{path}", self.url()))
+            .bearer_auth(self.admin_token().expose());
+        let response = request.send().await.expect("the server answers");
+        assert!(response.status().is_success(), "{path}: {}", response.status());
+        response.bytes().await.expect("the answer is whole").to_vec()
+    }
+
     /// An agent with this name, its own state and the common place root. Starting one of the same name again
     /// is a restart.
     ///

@@ -6,6 +6,7 @@
 
 pub mod binaries;
 pub mod daemon;
+pub mod git_host;
 pub mod installation;
 pub mod memory;
 pub mod processes;
@@ -13,5 +14,6 @@ pub mod repository;
 pub mod wait;
 
 pub use daemon::Daemon;
+pub use git_host::{HttpHost, SshHost};
 pub use installation::{Installation, Options};
 pub use repository::Repository;

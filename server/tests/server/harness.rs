@@ -126,8 +126,14 @@ impl Server {
 
     /// Ends it and starts it again on the same data, at another port.
     pub(crate) async fn restart(self) -> Self {
+        self.restart_after(async || {}).await
+    }
+
+    /// The same, with something done while it is down.
+    pub(crate) async fn restart_after(self, meanwhile: impl AsyncFnOnce()) -> Self {
         self.shutdown.cancel();
         within(self.running).await.unwrap().unwrap();
+        meanwhile().await;
         let app = within(App::build(self.config.clone())).await.unwrap();
         assert!(app.first_admin_token().is_none(), "an admin token is made once");
         Self::run(app, self.data, self.config, self.admin)

@@ -8,5 +8,7 @@ mod flow;
 mod harness;
 mod people;
 mod polls;
+mod private;
+mod secrets;
 mod start;
 mod webhook;

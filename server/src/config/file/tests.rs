@@ -164,3 +164,183 @@ fn a_secret_that_is_nowhere_is_named_with_its_place() {
         "line 3: hook `x`: the environment has no variable `GOATHERD_NO_SUCH`"
     );
 }
+
+/// A file of the operator's, for nobody else.
+fn private(folder: &Path, name: &str, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::write(folder.join(name), text).unwrap();
+    std::fs::set_permissions(folder.join(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[test]
+fn a_repository_has_a_credential_and_secrets() {
+    use crate::config::{Credential, SecretsSource, Token};
+    let folder = tempfile::tempdir().unwrap();
+    let base = folder.path();
+    for (name, text) in [("token", "t"), ("key", "k"), ("hosts", "h"), ("secrets", "A=b")] {
+        private(base, name, text);
+    }
+    let text = r#"
+data = "d"
+secrets = {timeout = "5s", patience = "1m"}
+
+[[repository]]
+name = "acme/web"
+source = "https://example.com/acme/web"
+token_file = "token"
+secrets_file = "secrets"
+
+[[repository]]
+name = "acme/app"
+source = "ssh://git@example.com/acme/app"
+ssh_key_file = "key"
+known_hosts_file = "hosts"
+secrets_command = ["bin/secrets", "acme/app"]
+
+[[repository]]
+name = "acme/lib"
+source = "https://example.com/acme/lib"
+token_file = "token"
+token_user = "deploy-bot"
+secrets_command = ["vault"]
+"#;
+
+    let config = read(text, base).unwrap();
+
+    let token = |user: &str| Credential::Token {
+        user: user.to_owned(),
+        token: Token::File(base.join("token")),
+    };
+    let key = Credential::Key {
+        key: base.join("key"),
+        known_hosts: base.join("hosts"),
+    };
+    let command =
+        |words: &[&str]| SecretsSource::Command(words.iter().map(|&word| word.to_owned()).collect());
+    let [web, app, lib] = &config.repositories[..] else {
+        panic!("three repositories")
+    };
+    assert_eq!(web.credential(), Some(&token("x-access-token")));
+    assert_eq!(web.secrets(), Some(&SecretsSource::File(base.join("secrets"))));
+    assert_eq!(app.credential(), Some(&key));
+    let program = base.join("bin/secrets");
+    assert_eq!(
+        app.secrets(),
+        Some(&command(&[program.to_str().unwrap(), "acme/app"]))
+    );
+    assert_eq!(lib.credential(), Some(&token("deploy-bot")));
+    assert_eq!(lib.secrets(), Some(&command(&["vault"])));
+    assert_eq!(config.secrets.timeout, Millis::seconds(5));
+    assert_eq!(config.secrets.patience, Millis::seconds(60));
+}
+
+#[test]
+fn a_credential_that_cannot_work_or_would_be_seen_is_refused_in_a_sentence() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let base = folder.path();
+    for name in ["token", "key", "hosts", "a key", "open"] {
+        private(base, name, "x");
+    }
+    std::fs::set_permissions(base.join("open"), std::fs::Permissions::from_mode(0o604)).unwrap();
+    private(base, "empty", "\n");
+    private(base, "two", "a\nb\n");
+    let (https, ssh) = ("https://example.com/a", "git@example.com:a");
+    for (source, keys, why) in [
+        (https, "token_file = 'none'", "cannot read "),
+        (https, "token_file = 'open'", "(mode 0604): `chmod o= "),
+        (https, "token_file = 'empty'", "is empty"),
+        (https, "token_file = 'two'", "more than one line"),
+        (
+            https,
+            "token_file = 'token'\ntoken_env = 'X'",
+            "both `token_file` and `token_env`",
+        ),
+        (
+            https,
+            "token_env = 'GOATHERD_NO_SUCH'",
+            "no variable `GOATHERD_NO_SUCH`",
+        ),
+        (https, "token_user = 'x'", "needs `token_file` or `token_env`"),
+        (
+            https,
+            "ssh_key_file = 'key'\nknown_hosts_file = 'hosts'",
+            "a key is for a source of ssh",
+        ),
+        (
+            https,
+            "token_file = 'token'\nssh_key_file = 'key'",
+            "both a token and a key",
+        ),
+        ("http://example.com/a", "token_file = 'token'", "use https"),
+        (
+            "http://localhost.example.com/a",
+            "token_file = 'token'",
+            "use https",
+        ),
+        (
+            "/srv/a",
+            "token_file = 'token'",
+            "a token is for a source of https",
+        ),
+        (ssh, "token_file = 'token'", "for ssh there is ssh_key_file"),
+        (ssh, "ssh_key_file = 'key'", "needs `known_hosts_file`"),
+        (ssh, "known_hosts_file = 'hosts'", "needs `ssh_key_file`"),
+        (
+            ssh,
+            "ssh_key_file = 'open'\nknown_hosts_file = 'hosts'",
+            "(mode 0604)",
+        ),
+        (
+            ssh,
+            "ssh_key_file = 'key'\nknown_hosts_file = 'none'",
+            "cannot read ",
+        ),
+        (
+            ssh,
+            "ssh_key_file = 'a key'\nknown_hosts_file = 'hosts'",
+            "ssh cannot be told of ",
+        ),
+        (https, "secrets_file = 'open'", "(mode 0604)"),
+        (https, "secrets_file = 'token'", "line 1: it is no NAME=VALUE"),
+        (https, "secrets_command = []", "a program with its arguments"),
+        (
+            https,
+            "secrets_command = ['x']\nsecrets_file = 'token'",
+            "both `secrets_file` and",
+        ),
+    ] {
+        let text = format!("data = 'd'\n[[repository]]\nname = 'a'\nsource = '{source}'\n{keys}\n");
+
+        let message = read(&text, base).unwrap_err().to_string();
+
+        assert!(
+            message.starts_with("line ") && message.contains(why),
+            "{keys}: {message}"
+        );
+    }
+    for url in [
+        "http://127.0.0.1:3000/a",
+        "http://localhost/a",
+        "http://[::1]:80/a",
+    ] {
+        let text =
+            format!("data = 'd'\n[[repository]]\nname = 'a'\nsource = '{url}'\ntoken_file = 'token'\n");
+        assert!(read(&text, base).is_ok(), "{url}");
+    }
+}
+
+#[test]
+fn secrets_may_not_take_longer_than_a_task_agent_waits() {
+    for (keys, why) in [
+        ("timeout = '16s'", "longer than 15s"),
+        ("patience = '5m'", "longer than 4m"),
+    ] {
+        let message = error(&format!("data = 'd'\n[secrets]\n{keys}"));
+
+        assert!(
+            message.starts_with("line 2: ") && message.contains(why),
+            "{message}"
+        );
+    }
+}
