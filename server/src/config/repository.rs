@@ -11,6 +11,7 @@ pub struct Repository {
     source: String,
     protocol: Protocol,
     clone_url: Option<String>,
+    borrowed: bool,
 }
 
 /// How git reaches a source: the only protocol that it may use then.
@@ -62,6 +63,7 @@ impl Repository {
             source,
             protocol,
             clone_url: None,
+            borrowed: false,
         })
     }
 
@@ -82,6 +84,14 @@ impl Repository {
         Ok(self)
     }
 
+    /// The server's mirror uses the objects of the source, a folder, instead of copying them. Only for a source
+    /// that stays as it is while the server runs: what is taken away there is missing here.
+    #[must_use]
+    pub fn with_borrowed_objects(mut self) -> Self {
+        self.borrowed = self.protocol == Protocol::File;
+        self
+    }
+
     /// Its name: the provider's full name, such as `acme/app`.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -98,6 +108,12 @@ impl Repository {
     #[must_use]
     pub const fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// The folder whose objects the mirror uses, where it copies none.
+    pub(crate) fn borrowed_from(&self) -> Option<&Path> {
+        let source = self.source.strip_prefix("file://").unwrap_or(&self.source);
+        self.borrowed.then(|| Path::new(source))
     }
 
     /// Where task agents check it out from; the server's own `/git/NAME` where absent.
