@@ -5,6 +5,7 @@ mod environment;
 mod file;
 mod repository;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use api::{Millis, Secret, Terms};
 use forge::Forge;
 
+pub use duration::parse as parse_duration;
 pub(crate) use environment::inherited;
 pub use repository::{Protocol, Repository};
 
@@ -35,6 +37,12 @@ pub struct Config {
     pub default_resource_class: String,
     /// The time limit of a job that names none.
     pub default_time_limit: Millis,
+    /// The time limit of every job, over what configs say.
+    pub time_limit: Option<Millis>,
+    /// Variables for every job, over its own; a step's win over them.
+    pub extra_environment: BTreeMap<String, String>,
+    /// Secrets for every job. In memory only, and given to `run` steps alone.
+    pub extra_secrets: BTreeMap<String, Secret>,
     /// The repositories that it knows.
     pub repositories: Vec<Repository>,
     /// The webhooks that it takes.
@@ -129,6 +137,9 @@ impl Config {
             terms: Terms::default(),
             default_resource_class: "default".to_owned(),
             default_time_limit: Millis::seconds(3600),
+            time_limit: None,
+            extra_environment: BTreeMap::new(),
+            extra_secrets: BTreeMap::new(),
             repositories: Vec::new(),
             hooks: Vec::new(),
             git: GitSettings::default(),

@@ -1,7 +1,5 @@
 //! What the task agent asks: the task, heartbeat, output, steps, the terminal record.
 
-use std::collections::BTreeMap;
-
 use api::runner::task::{
     FinishRequest, HeartbeatRequest, HeartbeatResponse, OutputRequest, OutputResponse, Source, StepRequest,
     Task,
@@ -41,8 +39,12 @@ fn task(shared: &Shared, fetched: FetchedTask) -> Task {
         },
         attempt: fetched.attempt,
         steps: fetched.steps,
-        environment: fetched.environment,
-        secrets: BTreeMap::new(),
+        environment: {
+            let mut environment = fetched.environment;
+            environment.extend(shared.extra_environment.clone());
+            environment
+        },
+        secrets: shared.extra_secrets.clone(),
         working_directory: fetched.working_directory,
         shell: fetched.shell,
         time_limit: fetched.time_limit,
