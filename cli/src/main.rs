@@ -6,9 +6,10 @@ mod config;
 mod error;
 mod installed;
 mod output;
+mod snapshot;
 mod together;
 mod tools;
-mod worktree;
+mod variables;
 
 use std::process::ExitCode;
 
