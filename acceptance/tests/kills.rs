@@ -303,6 +303,8 @@ async fn goatherd_run_killed_takes_its_places_with_it() {
         .arg("run")
         .arg("--data")
         .arg(folder.path().join("data"))
+        // Killed, it leaves its snapshot there.
+        .env("TMPDIR", folder.path())
         .current_dir(repository.folder());
     let run = Daemon::start("run", command, folder.path());
     wait::until("the step to begin", PATIENCE, || {

@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use api::{PipelineId, Secret};
+use api::{Millis, PipelineId, Secret};
 use clap::{Args, Parser, Subcommand};
 
 use crate::error::Failure;
@@ -40,7 +40,7 @@ pub(crate) enum Command {
     Server(Server),
     /// Run an agent: it takes jobs from a server and runs them on this machine.
     Agent(Agent),
-    /// Run the committed jobs of this git repository, here and now; no server needed.
+    /// Run the jobs of this git repository's working tree, here and now; no server needed.
     Run(Run),
     /// Check a config file and show all that is wrong with it.
     Check(Check),
@@ -147,6 +147,21 @@ pub(crate) struct Run {
     /// Print one JSON object a line instead of text.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Run the commit that is checked out instead of the working tree.
+    #[arg(long)]
+    pub(crate) committed: bool,
+    /// A variable for every job, over the config's job; NAME alone takes it from this environment.
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+    /// A file with variables, one NAME=VALUE a line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<PathBuf>,
+    /// A file with secrets, one NAME=VALUE a line: for `run` steps only, and masked in what they write.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secrets_file: Vec<PathBuf>,
+    /// The time limit of each job, over the config's: `90s`, `1h30m`.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) job_timeout: Option<Millis>,
     /// Keep server, agent and places in this folder; a temporary one that is removed at the end otherwise.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
@@ -392,6 +407,12 @@ pub(crate) fn host_name() -> String {
         "" => "unnamed".to_owned(),
         name => name.to_owned(),
     }
+}
+
+fn duration(text: &str) -> Result<Millis, String> {
+    server::config::parse_duration(text)
+        .filter(|duration| duration.0 > 0)
+        .ok_or_else(|| "expected whole numbers with units, such as 300ms, 90s or 1h30m".to_owned())
 }
 
 fn name_and_source(text: &str) -> Result<(String, String), String> {

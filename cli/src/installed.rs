@@ -10,6 +10,7 @@ use driver::registry::DriverSettings;
 
 use crate::config::Places;
 use crate::error::Failure;
+use crate::tools::Tools;
 
 /// What goes into a task's place.
 const BINARIES: [&str; 2] = ["orchestrator", "circleci-agent"];
@@ -19,6 +20,7 @@ pub(crate) async fn local_driver(
     places: &Places,
     place_root: PathBuf,
     lifeline: bool,
+    tools: Tools,
 ) -> Result<Arc<dyn Driver>, Failure> {
     let program = std::env::current_exe().context("cannot find out where this program is")?;
     let settings = LocalSettings {
@@ -26,7 +28,13 @@ pub(crate) async fn local_driver(
         bin_dir: bin_dir(places.bin_dir.as_deref(), &program)?,
         sandbox_program: program,
         lifeline,
-        expose: places.expose.clone(),
+        // What was named wins over what lies around it.
+        expose: tools
+            .expose
+            .into_iter()
+            .chain(places.expose.iter().cloned())
+            .collect(),
+        environment: tools.environment,
     };
     let built = tokio::task::spawn_blocking(|| driver::registry::build(DriverSettings::Local(settings)));
     Ok(built

@@ -6,8 +6,10 @@ mod config;
 mod error;
 mod installed;
 mod output;
+mod snapshot;
 mod together;
-mod worktree;
+mod tools;
+mod variables;
 
 use std::process::ExitCode;
 

@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Places, host_name};
 use crate::error::Failure;
 use crate::installed;
+use crate::output;
+use crate::tools::Tools;
 
 /// How the agents are set up: where their state and places are, and one for each resource class.
 #[derive(Debug)]
@@ -26,13 +28,18 @@ pub(crate) struct Agents {
 }
 
 impl Agents {
-    /// Sees to it that jobs can run here, before anything is started.
+    /// Sees to it that jobs can run here, before anything is started. They see this user's tools.
     pub(crate) async fn prepare(
         folder: PathBuf,
         classes: Vec<String>,
         places: &Places,
     ) -> Result<Self, Failure> {
-        let driver = installed::local_driver(places, folder.join("places"), true).await?;
+        let tools = Tools::of_this_user(&places.expose);
+        tools
+            .notes
+            .iter()
+            .for_each(|note| output::complain(&format!("note: {note}")));
+        let driver = installed::local_driver(places, folder.join("places"), true, tools).await?;
         Ok(Self {
             folder,
             classes,

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Cause, PipelineId};
+use api::{Cause, Millis, PipelineId};
 use pipeline::CONFIG_FILES;
 use store::{Store, StoreError, Uncompiled};
 use tokio::sync::Notify;
@@ -29,6 +29,8 @@ pub(crate) struct Compiler {
     pub(crate) mirrors: Arc<Mirrors>,
     pub(crate) repositories: Arc<[Repository]>,
     pub(crate) settings: GitSettings,
+    /// The time limit of every job, over what configs say.
+    pub(crate) time_limit: Option<Millis>,
     /// Told after each new pipeline.
     pub(crate) wake: Arc<Notify>,
 }
@@ -121,7 +123,7 @@ impl Compiler {
         loop {
             tries += 1;
             match self.read(repository, &waiting.commit).await {
-                Ok(file) => return Ok(plan(file, waiting)),
+                Ok(file) => return Ok(self.limited(plan(file, waiting))),
                 Err(GitError::Refused(message)) => {
                     return Ok(Compiled::Cause(Cause::Clone {
                         message,
@@ -151,6 +153,15 @@ impl Compiler {
                 return Ok(Compiled::Over);
             }
         }
+    }
+
+    fn limited(&self, mut compiled: Compiled) -> Compiled {
+        if let (Compiled::Plan(plan), Some(limit)) = (&mut compiled, self.time_limit) {
+            for job in &mut plan.jobs {
+                job.time_limit = Some(limit);
+            }
+        }
+        compiled
     }
 
     async fn read(&self, repository: &Repository, commit: &str) -> Result<ConfigFile, GitError> {

@@ -7,6 +7,7 @@ mod file;
 mod private;
 mod repository;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use api::{Millis, Secret, Terms};
 use forge::Forge;
 
 pub use credential::{Credential, Token};
+pub use duration::parse as parse_duration;
 pub(crate) use environment::inherited;
 pub(crate) use private::read_private;
 pub use repository::{Protocol, Repository};
@@ -41,6 +43,12 @@ pub struct Config {
     pub default_resource_class: String,
     /// The time limit of a job that names none.
     pub default_time_limit: Millis,
+    /// The time limit of every job, over what configs say.
+    pub time_limit: Option<Millis>,
+    /// Variables for every job, over its own; a step's win over them.
+    pub extra_environment: BTreeMap<String, String>,
+    /// Secrets for every job. In memory only, and given to `run` steps alone.
+    pub extra_secrets: BTreeMap<String, Secret>,
     /// The repositories that it knows.
     pub repositories: Vec<Repository>,
     /// The webhooks that it takes.
@@ -137,6 +145,9 @@ impl Config {
             terms: Terms::default(),
             default_resource_class: "default".to_owned(),
             default_time_limit: Millis::seconds(3600),
+            time_limit: None,
+            extra_environment: BTreeMap::new(),
+            extra_secrets: BTreeMap::new(),
             repositories: Vec::new(),
             hooks: Vec::new(),
             git: GitSettings::default(),

@@ -102,6 +102,15 @@ impl Mirrors {
         if !mirror.join("HEAD").exists() {
             self.make(&mirror).await?;
         }
+        if let Some(source) = repository.borrowed_from() {
+            borrow(source, &mirror)
+                .map_err(|error| GitError::Failed(format!("{}: {error}", mirror.display())))?;
+            // Pinned, it would be a broken ref once the source is gone.
+            return match self.has(&mirror, commit).await? {
+                true => Ok(()),
+                false => Err(GitError::Refused(format!("there is no commit {commit}"))),
+            };
+        }
         if !self.has(&mirror, commit).await? {
             self.fetch_branches_and_tags(repository, &mirror).await?;
         }
@@ -198,6 +207,23 @@ impl Mirrors {
         }
         Ok(ConfigFile::Missing)
     }
+}
+
+/// Lets a mirror find the objects of a repository of this machine (`gitrepository-layout(5)`), and no others
+/// but its own. What is cut off there is cut off here.
+fn borrow(source: &Path, mirror: &Path) -> io::Result<()> {
+    let objects = source.join("objects");
+    let info = mirror.join("objects/info");
+    fs::create_dir_all(&info)?;
+    fs::write(info.join("alternates"), format!("{}\n", objects.display()))?;
+    let cut = match fs::read(source.join("shallow")) {
+        Ok(cut) => return fs::write(mirror.join("shallow"), cut),
+        Err(_) => fs::remove_file(mirror.join("shallow")),
+    };
+    cut.or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    })
 }
 
 /// The ref that keeps a commit. It is hidden from clones.

@@ -14,10 +14,11 @@ mod reports;
 mod task;
 mod webhook;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::Millis;
 use api::runner::path;
+use api::{Millis, Secret};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{get, post, put};
@@ -41,6 +42,10 @@ pub(crate) struct Shared {
     pub(crate) auth: Auth,
     pub(crate) hooks: Vec<Hook>,
     pub(crate) repositories: Arc<[Repository]>,
+    /// For every task, over its own.
+    pub(crate) extra_environment: BTreeMap<String, String>,
+    /// For every task.
+    pub(crate) extra_secrets: BTreeMap<String, Secret>,
     pub(crate) artifacts: Artifacts,
     pub(crate) largest_artifact: u64,
     pub(crate) mirrors: Arc<Mirrors>,

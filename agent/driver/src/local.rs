@@ -15,6 +15,7 @@ pub mod sandbox;
 mod user;
 mod watching;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -54,6 +55,8 @@ pub struct LocalSettings {
     pub lifeline: bool,
     /// Paths of the host that tasks see, read-only, besides the usual ones.
     pub expose: Vec<PathBuf>,
+    /// Variables that tasks start with, over the usual ones, such as a `PATH` that leads to what is exposed.
+    pub environment: BTreeMap<String, String>,
 }
 
 /// How long a place stays after GOAT's end if nobody collects it.

@@ -6,6 +6,7 @@ use runtime::stop::Stops;
 use crate::config::{AGENT_TOKEN, Agent, host_name, token, user_state};
 use crate::error::{Ending, Failure};
 use crate::installed;
+use crate::tools::Tools;
 
 /// Runs an agent until it is stopped.
 pub(crate) async fn run(arguments: Agent, stops: Stops) -> Result<Ending, Failure> {
@@ -15,7 +16,7 @@ pub(crate) async fn run(arguments: Agent, stops: Stops) -> Result<Ending, Failur
         None => user_state()?.join("agent"),
     };
     let place_root = arguments.place_root.unwrap_or_else(|| state_dir.join("places"));
-    let driver = installed::local_driver(&arguments.places, place_root, false).await?;
+    let driver = installed::local_driver(&arguments.places, place_root, false, Tools::default()).await?;
     let agent = container_agent::Agent::build(AgentConfig {
         server_url: arguments.server,
         token,

@@ -1,9 +1,10 @@
-//! `goatherd run`: the committed jobs of the repository here, with a server and an agent of its own.
+//! `goatherd run`: the jobs of the working tree here, with a server and an agent of its own.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use api::people::{Event, EventKind, PipelineRequest};
@@ -21,41 +22,87 @@ use super::webhook::random;
 use crate::config::{Run, user_state};
 use crate::error::{Ending, Failure};
 use crate::output::{self, View};
+use crate::snapshot::{Snapshot, Source};
 use crate::together::{Agents, Together};
-use crate::worktree::Worktree;
+use crate::variables::Variables;
+
+/// How long the temporary folder may still be written to at the end.
+const LETTING_GO: Duration = Duration::from_secs(5);
+/// The pause before it is looked at again.
+const MOMENT: Duration = Duration::from_millis(20);
 
 /// Runs the jobs and ends as they do.
 pub(crate) async fn run(arguments: Run, stops: Stops) -> Result<Ending, Failure> {
     let here = std::env::current_dir().context("cannot tell where this is")?;
-    let worktree = Worktree::around(&here).await?;
-    let mut view = View::new(arguments.json);
-    let plan = match plan(&worktree).await? {
-        Ok(plan) => plan,
-        Err(cause) => {
-            if arguments.json {
-                view.show(&finished(cause));
-            }
-            return Ok(Ending::ConfigInvalid);
-        }
-    };
-    let plan = pipeline::select(&plan, &arguments.jobs).map_err(|error| Failure::usage(error.to_string()))?;
-    if worktree.changed {
-        let commit: String = worktree.commit.chars().take(12).collect();
-        output::complain(&format!(
-            "note: the working tree differs from HEAD; what is committed runs ({commit})"
-        ));
+    let variables = Variables::of(&arguments)?;
+    for warning in &variables.warnings {
+        output::complain(&format!("warning: {warning}"));
     }
-
-    let data = Data::make(arguments.data.as_deref())?;
-    let ended = in_folder(data.path(), &arguments, &worktree, &plan, &mut view, &stops).await;
-    let removed = data.remove();
+    let folders = Folders::make(arguments.data.as_deref())?;
+    let ended = in_folders(&folders, &here, &arguments, variables, &stops).await;
+    let removed = folders.remove().await;
     let ending = ended?;
     removed?;
     Ok(ending)
 }
 
-/// Compiles the committed config before anything is started. What is wrong with it goes to standard error.
-async fn plan(worktree: &Worktree) -> Result<Result<Plan, Cause>, Failure> {
+async fn in_folders(
+    folders: &Folders,
+    here: &Path,
+    arguments: &Run,
+    variables: Variables,
+    stops: &Stops,
+) -> Result<Ending, Failure> {
+    let mut view = View::new(arguments.json);
+    let prepared = tokio::select! {
+        prepared = prepare(folders, here, arguments) => prepared,
+        () = stops.first.cancelled() => return Ok(Ending::Cancelled),
+    };
+    let (snapshot, plan) = match prepared {
+        Ok(Ok(prepared)) => prepared,
+        Ok(Err(cause)) => {
+            if arguments.json {
+                view.show(&finished(cause));
+            }
+            return Ok(Ending::ConfigInvalid);
+        }
+        // A terminal's Ctrl-C ends git too.
+        Err(_) if stops.first.is_cancelled() => return Ok(Ending::Cancelled),
+        Err(failure) => return Err(failure),
+    };
+    output::complain(&snapshot.sentence);
+    for note in &snapshot.notes {
+        output::complain(&format!("note: {note}"));
+    }
+    let mut config = configuration(folders, &snapshot)?;
+    config.time_limit = arguments.job_timeout;
+    config.extra_environment = variables.plain;
+    config.extra_secrets = variables.secret;
+    see_to_it(folders, config, arguments, &snapshot, &plan, &mut view, stops).await
+}
+
+/// Finds out what is to run, before anything is started.
+async fn prepare(
+    folders: &Folders,
+    here: &Path,
+    arguments: &Run,
+) -> Result<Result<(Snapshot, Plan), Cause>, Failure> {
+    let source = if arguments.committed {
+        Source::Head
+    } else {
+        Source::WorkingTree
+    };
+    let snapshot = Snapshot::take(here, folders.scratch(), source).await?;
+    let plan = match plan(&snapshot).await? {
+        Ok(plan) => plan,
+        Err(cause) => return Ok(Err(cause)),
+    };
+    let plan = pipeline::select(&plan, &arguments.jobs).map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(Ok((snapshot, plan)))
+}
+
+/// Compiles the config. What is wrong with it goes to standard error.
+async fn plan(snapshot: &Snapshot) -> Result<Result<Plan, Cause>, Failure> {
     let invalid = |file: &str, message: String| {
         output::complain(&format!("error: {message}"));
         Ok(Err(Cause::Config {
@@ -65,11 +112,11 @@ async fn plan(worktree: &Worktree) -> Result<Result<Plan, Cause>, Failure> {
             message,
         }))
     };
-    let Some(file) = worktree.config().await? else {
+    let Some(file) = snapshot.config().await? else {
         let names = pipeline::CONFIG_FILES.join(", ");
         return invalid(
             ".ci.yml",
-            format!("there is no config in this commit: none of {names}"),
+            format!("there is no config in what would run: none of {names}"),
         );
     };
     let source = match text(file.name, file.bytes) {
@@ -102,16 +149,17 @@ fn finished(cause: Cause) -> Event {
 }
 
 /// Starts server and agents in the data folder, sees the pipeline through and stops them.
-async fn in_folder(
-    data: &Path,
+async fn see_to_it(
+    folders: &Folders,
+    mut config: Config,
     arguments: &Run,
-    worktree: &Worktree,
+    snapshot: &Snapshot,
     plan: &Plan,
     view: &mut View,
     stops: &Stops,
 ) -> Result<Ending, Failure> {
     let admin = Secret::new(random()?);
-    let config = configuration(data, worktree, admin.clone())?;
+    config.admin_token = Some(admin.clone());
     let classes: BTreeSet<String> = plan
         .jobs
         .iter()
@@ -122,7 +170,7 @@ async fn in_folder(
         })
         .collect();
     let classes = classes.into_iter().collect();
-    let agents = Agents::prepare(data.to_owned(), classes, &arguments.places).await?;
+    let agents = Agents::prepare(folders.data(), classes, &arguments.places).await?;
     let app = App::build(config).await.context("cannot start the server")?;
     let mut together = Together::start(app, agents).await?;
     let client = Client::builder(&together.url)
@@ -130,7 +178,7 @@ async fn in_folder(
         .build()
         .context("cannot ask the server")?;
     let seen = tokio::select! {
-        seen = see_through(&client, arguments, worktree, view, stops) => seen.map_err(Failure::from),
+        seen = see_through(&client, arguments, snapshot, view, stops) => seen.map_err(Failure::from),
         failure = together.broken() => Err(failure),
     };
     match seen {
@@ -152,17 +200,16 @@ async fn in_folder(
     }
 }
 
-fn configuration(data: &Path, worktree: &Worktree, admin: Secret) -> Result<Config, Failure> {
-    let mut config = Config::new(data.join("server"));
+fn configuration(folders: &Folders, snapshot: &Snapshot) -> Result<Config, Failure> {
+    let mut config = Config::new(folders.data().join("server"));
     config.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     config.exposure = Exposure::Loopback;
-    config.admin_token = Some(admin);
-    let source = worktree
-        .top
+    let source = snapshot
+        .repository
         .to_str()
-        .context("the repository's path is no text in UTF-8")?;
-    let repository = Repository::new(&worktree.name(), source).map_err(anyhow::Error::new)?;
-    config.repositories.push(repository);
+        .context("the path of the temporary folder is no text in UTF-8")?;
+    let repository = Repository::new(&snapshot.name(), source).map_err(anyhow::Error::new)?;
+    config.repositories.push(repository.with_borrowed_objects());
     Ok(config)
 }
 
@@ -170,7 +217,7 @@ fn configuration(data: &Path, worktree: &Worktree, admin: Secret) -> Result<Conf
 async fn see_through(
     client: &Client,
     arguments: &Run,
-    worktree: &Worktree,
+    snapshot: &Snapshot,
     view: &mut View,
     stops: &Stops,
 ) -> anyhow::Result<Option<Ending>> {
@@ -184,9 +231,9 @@ async fn see_through(
         }
     }
     let request = PipelineRequest {
-        repository: worktree.name(),
-        commit: worktree.commit.clone(),
-        reference: worktree.reference.clone(),
+        repository: snapshot.name(),
+        commit: snapshot.commit.clone(),
+        reference: snapshot.reference.clone(),
         jobs: arguments.jobs.clone(),
     };
     let pipeline = client
@@ -245,35 +292,51 @@ async fn keep_artifacts(client: &Client, pipeline: &PipelineId, arguments: &Run)
     Ok(())
 }
 
-/// The folder for server, agents and places.
+/// Where a run's files are.
 #[derive(Debug)]
-enum Data {
-    Given(PathBuf),
-    Temporary(tempfile::TempDir),
+struct Folders {
+    /// For this run alone, and only this user's.
+    temporary: tempfile::TempDir,
+    given: Option<PathBuf>,
 }
 
-impl Data {
+impl Folders {
     fn make(given: Option<&Path>) -> anyhow::Result<Self> {
-        Ok(match given {
-            Some(folder) => Self::Given(std::path::absolute(folder).context("cannot tell where --data is")?),
-            None => Self::Temporary(
-                tempfile::TempDir::with_prefix("goatherd-run-").context("cannot make a temporary folder")?,
-            ),
-        })
+        let given = given
+            .map(std::path::absolute)
+            .transpose()
+            .context("cannot tell where --data is")?;
+        let temporary =
+            tempfile::TempDir::with_prefix("goatherd-run-").context("cannot make a temporary folder")?;
+        Ok(Self { temporary, given })
     }
 
-    fn path(&self) -> &Path {
-        match self {
-            Self::Given(folder) => folder,
-            Self::Temporary(folder) => folder.path(),
-        }
+    /// For the snapshot.
+    fn scratch(&self) -> &Path {
+        self.temporary.path()
     }
 
-    /// Removes a folder of its own.
-    fn remove(self) -> anyhow::Result<()> {
-        match self {
-            Self::Given(_) => Ok(()),
-            Self::Temporary(folder) => folder.close().context("cannot remove the temporary folder"),
+    /// For server, agents and places. It is made by them.
+    fn data(&self) -> PathBuf {
+        self.given
+            .clone()
+            .unwrap_or_else(|| self.temporary.path().join("data"))
+    }
+
+    /// What was broken off at the end may still be at a file, on a thread or in a process of its own: it has a
+    /// moment to let go.
+    async fn remove(self) -> anyhow::Result<()> {
+        let folder = self.temporary.keep();
+        let until = Instant::now() + LETTING_GO;
+        loop {
+            match tokio::fs::remove_dir_all(&folder).await {
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && Instant::now() < until => {
+                    tokio::time::sleep(MOMENT).await;
+                }
+                removed => {
+                    return removed.with_context(|| format!("cannot remove {}", folder.display()));
+                }
+            }
         }
     }
 }

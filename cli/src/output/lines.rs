@@ -29,6 +29,8 @@ pub(crate) struct Lines {
     first: Option<i64>,
     jobs: HashMap<String, Job>,
     failures: Vec<Failure>,
+    /// The jobs that ended, in that order, with what is said of them at the end.
+    ended: Vec<(String, String)>,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +59,7 @@ impl Lines {
             first: None,
             jobs: HashMap::new(),
             failures: Vec::new(),
+            ended: Vec::new(),
         }
     }
 
@@ -129,6 +132,7 @@ impl Lines {
                 let mut lines = self.finish(job, None, elapsed);
                 lines.push(at(job, &self.ended(*outcome, cause.as_ref(), *duration_ms)));
                 let known = self.jobs.remove(job).unwrap_or_default();
+                self.ended.push((job.clone(), end(*outcome, *duration_ms)));
                 if !matches!(outcome, Outcome::Succeeded | Outcome::Skipped) {
                     self.failures.push(Failure {
                         job: job.clone(),
@@ -176,6 +180,17 @@ impl Lines {
             }
         }
         lines.push(String::new());
+        let width = self
+            .ended
+            .iter()
+            .map(|(job, _)| job.chars().count())
+            .max()
+            .unwrap_or(0);
+        lines.extend(
+            self.ended
+                .iter()
+                .map(|(job, end)| format!("  {job:width$}  {end}")),
+        );
         lines.push(format!("pipeline {outcome} after {}", seconds(elapsed)));
         if let Some(cause) = cause {
             lines.push(format!("  {}", self.clean(&cause.sentence())));
@@ -226,6 +241,14 @@ impl Lines {
     /// Somebody's text on one line.
     fn clean(&self, text: &str) -> String {
         clean(&text.replace('\n', " "), self.escapes)
+    }
+}
+
+/// `succeeded  1.2s`.
+fn end(outcome: Outcome, duration_ms: u64) -> String {
+    match outcome {
+        Outcome::Skipped => outcome.to_string(),
+        _ => format!("{:<12}  {}", outcome.to_string(), seconds(duration_ms)),
     }
 }
 

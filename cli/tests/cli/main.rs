@@ -6,3 +6,7 @@ mod check;
 mod command_line;
 mod program;
 mod run;
+mod run_home;
+mod run_options;
+mod run_tree;
+mod run_trees;

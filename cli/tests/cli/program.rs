@@ -55,6 +55,24 @@ pub(crate) fn bin_dir() -> PathBuf {
     .unwrap()
 }
 
+/// Runs git, and gives what it says.
+pub(crate) fn git_in(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(folder)
+        .args(["-c", "user.name=Test", "-c", "user.email=test@localhost"])
+        .args(["-c", "protocol.file.allow=always"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "git {arguments:?}: {}",
+        text(&output.stderr)
+    );
+    text(&output.stdout).trim().to_owned()
+}
+
 /// A git repository with one commit of these files, and a scratch folder beside it.
 pub(crate) struct Repository {
     folder: TempDir,
@@ -99,7 +117,12 @@ impl Repository {
 
     /// `goatherd run` here.
     pub(crate) fn run(&self, arguments: &[&str]) -> Command {
-        let mut command = goatherd(&self.top(), ["run"]);
+        self.run_in(&self.top(), arguments)
+    }
+
+    /// `goatherd run` in some folder, with this scratch folder.
+    pub(crate) fn run_in(&self, folder: &Path, arguments: &[&str]) -> Command {
+        let mut command = goatherd(folder, ["run"]);
         command.args(arguments).arg("--bin-dir").arg(bin_dir());
         command
             .env("TMPDIR", self.scratch())
@@ -107,14 +130,7 @@ impl Repository {
         command
     }
 
-    fn git(&self, arguments: &[&str]) {
-        let status = Command::new("git")
-            .arg("-C")
-            .arg(self.top())
-            .args(["-c", "user.name=Test", "-c", "user.email=test@localhost"])
-            .args(arguments)
-            .status()
-            .unwrap();
-        assert!(status.success(), "git {arguments:?}");
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
+        git_in(&self.top(), arguments)
     }
 }

@@ -20,7 +20,9 @@ impl TryFrom<String> for Duration {
     }
 }
 
-fn parse(text: &str) -> Option<Millis> {
+/// Reads whole numbers with units, such as `300ms`, `90s` or `1h30m`.
+#[must_use]
+pub fn parse(text: &str) -> Option<Millis> {
     let mut rest = text;
     let mut total: u64 = 0;
     while !rest.is_empty() {

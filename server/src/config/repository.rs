@@ -11,6 +11,7 @@ pub struct Repository {
     source: String,
     protocol: Protocol,
     clone_url: Option<String>,
+    borrowed: bool,
     credential: Option<Credential>,
     secrets: Option<SecretsSource>,
 }
@@ -64,6 +65,7 @@ impl Repository {
             source,
             protocol,
             clone_url: None,
+            borrowed: false,
             credential: None,
             secrets: None,
         })
@@ -84,6 +86,14 @@ impl Repository {
         }
         self.clone_url = Some(url.to_owned());
         Ok(self)
+    }
+
+    /// The server's mirror uses the objects of the source, a folder, instead of copying them. Only for a source
+    /// that stays as it is while the server runs: what is taken away there is missing here.
+    #[must_use]
+    pub fn with_borrowed_objects(mut self) -> Self {
+        self.borrowed = self.protocol == Protocol::File;
+        self
     }
 
     /// Lets the server log in at the source.
@@ -126,6 +136,12 @@ impl Repository {
     #[must_use]
     pub const fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// The folder whose objects the mirror uses, where it copies none.
+    pub(crate) fn borrowed_from(&self) -> Option<&Path> {
+        let source = self.source.strip_prefix("file://").unwrap_or(&self.source);
+        self.borrowed.then(|| Path::new(source))
     }
 
     /// Where task agents check it out from; the server's own `/git/NAME` where absent.

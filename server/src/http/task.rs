@@ -82,8 +82,17 @@ fn task(shared: &Shared, fetched: FetchedTask, secrets: Values) -> Task {
         },
         attempt: fetched.attempt,
         steps: fetched.steps,
-        environment: fetched.environment,
-        secrets,
+        environment: {
+            let mut environment = fetched.environment;
+            environment.extend(shared.extra_environment.clone());
+            environment
+        },
+        secrets: {
+            // What was given by hand for this run is nearer than what is configured.
+            let mut secrets = secrets;
+            secrets.extend(shared.extra_secrets.clone());
+            secrets
+        },
         working_directory: fetched.working_directory,
         shell: fetched.shell,
         time_limit: fetched.time_limit,

@@ -14,6 +14,7 @@
 //!   home/ tmp/          the task's
 //! ```
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -60,6 +61,9 @@ pub(super) struct Spec {
     pub(super) ids: Ids,
     /// Further paths of the host that the task sees.
     pub(super) expose: Vec<PathBuf>,
+    /// Variables over the usual ones.
+    #[serde(default)]
+    pub(super) environment: BTreeMap<String, String>,
     /// GOAT's arguments.
     pub(super) arguments: Vec<String>,
     /// How long the place stays after GOAT's end, where no lifeline decides it.

@@ -82,6 +82,7 @@ pub(super) fn make(
         name: host_name(&order.labels.attempt.to_string()),
         ids,
         expose: settings.expose.clone(),
+        environment: settings.environment.clone(),
         arguments: arguments(order),
         linger: linger.0,
     })

@@ -167,6 +167,7 @@ fn settings(folder: &Path, lifeline: bool) -> LocalSettings {
         sandbox_program: sandbox_program(),
         lifeline,
         expose: Vec::new(),
+        environment: std::collections::BTreeMap::new(),
     }
 }
 

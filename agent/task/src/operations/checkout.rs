@@ -139,6 +139,8 @@ async fn fetch_once(git: &Git<'_>, remote: &Remote) -> Result<Result<(), GitErro
         "--no-tags",
         "--no-recurse-submodules",
         "--no-write-fetch-head",
+        // Else nothing is taken from a source that has not all of its history itself.
+        "--update-shallow",
         "origin",
     ];
     let exact = fetch(commit);

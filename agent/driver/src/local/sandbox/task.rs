@@ -1,5 +1,6 @@
 //! What the first process of the namespaces does until it is GOAT.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs::File;
@@ -122,16 +123,22 @@ fn execute(spec: &Spec) -> io::Result<Infallible> {
         .cloned()
         .map(text)
         .collect::<Result<Vec<_>, _>>()?;
-    let environment = [
-        format!("CIRCLECI_GOAT_CONFIG_FILE={}", inside::CONFIGURATION),
-        format!("PATH={PATH}"),
-        format!("HOME={}", inside::HOME),
-        format!("USER={}", super::root::NAME),
-        format!("LOGNAME={}", super::root::NAME),
-        "LANG=C.UTF-8".to_owned(),
-        "CI=true".to_owned(),
-    ];
-    let environment = environment.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
+    let mut environment = BTreeMap::from([("PATH", PATH), ("LANG", "C.UTF-8"), ("CI", "true")]);
+    environment.extend(
+        spec.environment
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str())),
+    );
+    environment.extend([
+        ("CIRCLECI_GOAT_CONFIG_FILE", inside::CONFIGURATION),
+        ("HOME", inside::HOME),
+        ("USER", super::root::NAME),
+        ("LOGNAME", super::root::NAME),
+    ]);
+    let environment = environment
+        .into_iter()
+        .map(|(name, value)| text(format!("{name}={value}")))
+        .collect::<Result<Vec<_>, _>>()?;
     let until = Instant::now() + Duration::from_secs(10);
     loop {
         match nix::unistd::execve(&program, &arguments, &environment) {

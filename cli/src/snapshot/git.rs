@@ -1,0 +1,89 @@
+//! Running git.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use anyhow::{Context as _, bail};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+/// git in a folder, with nothing of this process's environment that points it to a repository.
+pub(super) fn plain(folder: &Path) -> Command {
+    let mut command = asking(folder);
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"GIT_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("GIT_OPTIONAL_LOCKS", "0").env("LC_ALL", "C");
+    command
+}
+
+/// git in a folder, in the repository that the environment names: a hook of git's runs in one.
+pub(super) fn asking(folder: &Path) -> Command {
+    let mut command = Command::new("git");
+    command
+        .current_dir(folder)
+        .env("GIT_OPTIONAL_LOCKS", "0")
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+/// Runs it.
+pub(super) async fn output(command: &mut Command) -> anyhow::Result<Output> {
+    command.output().await.context("cannot run git; is it installed?")
+}
+
+/// What it prints; an error with its words where it fails.
+pub(super) async fn text(command: &mut Command) -> anyhow::Result<Vec<u8>> {
+    let output = output(command).await?;
+    succeeded(output)
+}
+
+/// The same, with something on its standard input.
+pub(super) async fn text_of(command: &mut Command, input: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot run git; is it installed?")?;
+    let mut stdin = child.stdin.take().context("standard input is a pipe")?;
+    let feed = async move {
+        // It closes its end when it fails, and says why itself.
+        let _closed = stdin.write_all(input).await;
+        drop(stdin);
+    };
+    let ((), output) = tokio::join!(feed, child.wait_with_output());
+    succeeded(output.context("cannot wait for git")?)
+}
+
+fn succeeded(output: Output) -> anyhow::Result<Vec<u8>> {
+    if !output.status.success() {
+        bail!("git says: {}", words(&output.stderr));
+    }
+    Ok(output.stdout)
+}
+
+/// What is between NULs, the last of which ends the text.
+pub(super) fn pieces(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| *byte == 0).filter(|piece| !piece.is_empty())
+}
+
+/// Paths as git takes them with `-z`.
+pub(super) fn listed<P: AsRef<OsStr>>(paths: impl IntoIterator<Item = P>) -> Vec<u8> {
+    let mut text = Vec::new();
+    for path in paths {
+        text.extend_from_slice(path.as_ref().as_encoded_bytes());
+        text.push(0);
+    }
+    text
+}
+
+/// git's words for people.
+pub(super) fn words(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim().to_owned()
+}
