@@ -44,7 +44,7 @@ pub(crate) struct Shared {
     pub(crate) repositories: Arc<[Repository]>,
     /// For every task, over its own.
     pub(crate) extra_environment: BTreeMap<String, String>,
-    /// For every task.
+    /// For every task that may have secrets, over its own.
     pub(crate) extra_secrets: BTreeMap<String, Secret>,
     pub(crate) artifacts: Artifacts,
     pub(crate) largest_artifact: u64,

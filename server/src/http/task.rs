@@ -24,23 +24,26 @@ pub(super) async fn fetch(FromState(shared): State, place: Place) -> Answer<Json
     Ok(Json(task(&shared, fetched, secrets)))
 }
 
-/// The secrets of the attempt's repository. None for an attempt that is over: who fetches its task hears that.
+/// The secrets of the attempt's repository, and those that were given for all jobs, which are nearer. None for a
+/// fork, and none for an attempt that is over: who fetches its task hears that.
 async fn secrets(shared: &Shared, place: &Place) -> Answer<Values> {
-    let Some(scope) = shared.store.scope(&place.attempt).await? else {
+    let scope = shared.store.scope(&place.attempt).await?;
+    let Some(scope) = scope.filter(|scope| scope.origin.is_trusted()) else {
         return Ok(Values::new());
     };
     let repository = shared.repository(&scope.repository);
-    let source = repository.and_then(|repository| repository.secrets());
-    let Some(source) = source.filter(|_| scope.origin.is_trusted()) else {
-        return Ok(Values::new());
+    let mut values = match repository.and_then(|repository| repository.secrets()) {
+        None => Values::new(),
+        Some(source) => match shared.secrets.read(source, &scope).await {
+            Ok(values) => {
+                shared.secrets.note(&place.attempt, true);
+                values
+            }
+            Err(error) => return Err(without_secrets(shared, place, error).await?),
+        },
     };
-    match shared.secrets.read(source, &scope).await {
-        Ok(values) => {
-            shared.secrets.note(&place.attempt, true);
-            Ok(values)
-        }
-        Err(error) => Err(without_secrets(shared, place, error).await?),
-    }
+    values.extend(shared.extra_secrets.clone());
+    Ok(values)
 }
 
 /// What a task hears that cannot have its secrets: for some time that it may ask again; then that it is over.
@@ -87,12 +90,7 @@ fn task(shared: &Shared, fetched: FetchedTask, secrets: Values) -> Task {
             environment.extend(shared.extra_environment.clone());
             environment
         },
-        secrets: {
-            // What was given by hand for this run is nearer than what is configured.
-            let mut secrets = secrets;
-            secrets.extend(shared.extra_secrets.clone());
-            secrets
-        },
+        secrets,
         working_directory: fetched.working_directory,
         shell: fetched.shell,
         time_limit: fetched.time_limit,
