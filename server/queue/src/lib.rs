@@ -11,6 +11,7 @@
 //!   through [`Agent::hear`] first.
 //! - [`settle`] moves jobs that wait for others; [`pipeline_outcome`] is how all of them together ended.
 //! - [`choose`] picks a job for an agent.
+//! - [`Job::commit_status`] is what a Git provider is told of a job.
 
 mod adopt;
 mod agent;
@@ -22,6 +23,7 @@ mod cause;
 mod choose;
 mod claim;
 mod close;
+mod commit_status;
 mod deadline;
 mod event;
 mod finish;
@@ -40,6 +42,7 @@ mod tests;
 pub use agent::{Agent, Arrival, Ask, NonceAge, NonceAnswer};
 pub use attempt::{After, Attempt, Cancelling, Closed, Closer, MustBeGone, Record, Teller};
 pub use choose::{Candidate, Offer, choose, runs_services};
+pub use commit_status::{CommitStatus, StatusState};
 pub use deadline::Due;
 pub use event::{Call, Effect, Event, Reporter, StepKind};
 pub use job::{Ended, Job, JobDefaults, JobState};

@@ -7,6 +7,7 @@ mod causes;
 mod choosing;
 mod claiming;
 mod closing;
+mod commit_statuses;
 mod killed;
 mod leases;
 mod model;

@@ -1,9 +1,10 @@
 //! What callers hand to the store and get from it, where no wire type says it already.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api::operation::Step;
 use api::{AttemptRef, Millis, PipelineId, Terms};
+use queue::CommitStatus;
 
 /// What the operator decides.
 #[derive(Debug, Clone)]
@@ -14,6 +15,8 @@ pub struct Settings {
     pub default_resource_class: String,
     /// The time limit of a job that names none.
     pub default_time_limit: Millis,
+    /// The repositories whose provider is told how their jobs go.
+    pub status_repositories: BTreeSet<String>,
 }
 
 /// A pipeline to be made.
@@ -105,6 +108,25 @@ pub struct Uncompiled {
     pub reference: String,
     /// Only these jobs and what they need; all where empty.
     pub jobs: Vec<String>,
+}
+
+/// A commit status that the provider does not have yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnsentStatus {
+    /// Which: one for each commit and context.
+    pub number: i64,
+    /// Its version. A later one may be there before this one is sent.
+    pub version: u64,
+    /// The pipeline that it is about.
+    pub pipeline: PipelineId,
+    /// The repository's name.
+    pub repository: String,
+    /// The commit, in full.
+    pub commit: String,
+    /// What of the commit it is about: `goatherd/JOB`, or `goatherd`.
+    pub context: String,
+    /// The status.
+    pub status: CommitStatus,
 }
 
 /// A task as its task agent gets it, but for the clone URL, which the server knows.

@@ -1,4 +1,5 @@
-//! Durable state: pipelines, jobs, attempts, output, artifacts' names, audit, the webhook inbox, tokens.
+//! Durable state: pipelines, jobs, attempts, output, artifacts' names, audit, the webhook inbox, tokens, and
+//! what Git providers are to be told.
 //!
 //! The store alone knows what is so. The rules about who may change what are in `queue`; the store applies
 //! them inside its transactions, keeps what came out, and answers only what is on disk. [`Store`] is the
@@ -16,6 +17,8 @@ mod store;
 mod token;
 
 pub use error::{Lock, StoreError};
-pub use input::{Accepted, Delivery, FetchedTask, NewPipeline, Origin, Scope, Settings, Uncompiled};
-pub use queue::{Refusal, Reporter, Time};
+pub use input::{
+    Accepted, Delivery, FetchedTask, NewPipeline, Origin, Scope, Settings, Uncompiled, UnsentStatus,
+};
+pub use queue::{CommitStatus, Refusal, Reporter, StatusState, Time};
 pub use store::Store;

@@ -25,6 +25,7 @@ pub(crate) mod pipelines;
 pub(crate) mod readers;
 pub(crate) mod reports;
 mod schema;
+pub(crate) mod statuses;
 pub(crate) mod task;
 pub(crate) mod tokens;
 pub(crate) mod views;

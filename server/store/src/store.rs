@@ -3,6 +3,7 @@
 mod people;
 mod pipelines;
 mod runner;
+mod statuses;
 #[cfg(test)]
 mod tests;
 

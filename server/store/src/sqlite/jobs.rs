@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::change::Change;
 use super::column::{from_json, to_json};
 use super::memory::{Fixed, FixedStep, KeptJob, Memory};
-use super::{effects, pipelines};
+use super::{effects, pipelines, statuses};
 use crate::error::StoreError;
 
 /// A job's columns, as [`kept`] reads them.
@@ -23,8 +23,11 @@ const COLUMNS: &str =
 fn kept(row: &Row<'_>) -> Result<KeptJob, StoreError> {
     let stored: String = row.get(0)?;
     let plan: String = row.get(1)?;
+    let job: Job = from_json(&stored)?;
     Ok(KeptJob {
-        job: from_json(&stored)?,
+        // Written together with the job.
+        told: Some(job.commit_status()),
+        job,
         fixed: Arc::new(fixed(
             &from_json(&plan)?,
             row.get(2)?,
@@ -106,7 +109,8 @@ pub(super) fn find(change: &Change<'_>, task: &TaskId) -> Result<Option<KeptJob>
     found.transpose()
 }
 
-/// Saves a job: to the file where more than its lease changed, and to memory while something can happen to it.
+/// Saves a job: to the file where more than its lease changed, with what the provider is to be told then, and
+/// to memory while something can happen to it.
 pub(super) fn save(change: &mut Change<'_>, mut kept: KeptJob) -> Result<(), StoreError> {
     let task = kept.job.task.clone();
     let active = change.memory.pipeline(kept.fixed.pipeline).is_some() || kept.job.deadline().is_some();
@@ -117,6 +121,11 @@ pub(super) fn save(change: &mut Change<'_>, mut kept: KeptJob) -> Result<(), Sto
             .prepare_cached("UPDATE jobs SET aggregate = ?2, active = ?3 WHERE task = ?1")?
             .execute(params![task.as_str(), json, active])?;
         kept.stored = json.into();
+    }
+    let status = kept.job.commit_status();
+    if kept.told.as_ref() != Some(&status) {
+        statuses::of_job(change, &kept.fixed, &kept.job.name, &status)?;
+        kept.told = Some(status);
     }
     change.memory.set_job(task, active.then_some(kept));
     Ok(())
@@ -201,6 +210,7 @@ pub(super) fn plan(
         tasks.push(task);
         jobs.push(KeptJob {
             stored: to_json(&job)?.into(),
+            told: None,
             job,
             fixed: Arc::new(fixed),
         });

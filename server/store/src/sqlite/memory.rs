@@ -8,7 +8,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use api::{AgentId, PipelineId, TaskId};
-use queue::{Agent, Job, StepKind};
+use queue::{Agent, CommitStatus, Job, StepKind};
 
 /// A job, with what the store knows around it.
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub(crate) struct KeptJob {
     pub(crate) fixed: Arc<Fixed>,
     /// The JSON that the file has of the job.
     pub(crate) stored: Arc<str>,
+    /// The status that was last written for the provider; none before the first.
+    pub(crate) told: Option<CommitStatus>,
 }
 
 /// What of a job never changes.

@@ -10,7 +10,7 @@ use super::change::Identity;
 use super::memory::Memory;
 use super::readers::{BUSY, Readers};
 use super::writer::Writer;
-use super::{agents, jobs, meta, schema};
+use super::{agents, jobs, meta, schema, statuses};
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::folder::DataFolder;
@@ -39,6 +39,7 @@ pub(crate) fn open(folder: &Path, settings: Settings) -> Result<Opened, StoreErr
     let mut memory = Memory::new(next_cursor);
     jobs::load_active(&transaction, &mut memory, clock.now())?;
     agents::load_present(&transaction, &mut memory, settings.terms.presence, clock.now())?;
+    statuses::forget_refusals(&transaction, clock.now())?;
     memory.keep();
     transaction.commit()?;
     let readers = Readers::new(folder.database());

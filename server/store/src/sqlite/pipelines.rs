@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::change::Change;
 use super::column::{from_json, to_json};
-use super::{audit, events, jobs, origin};
+use super::{audit, events, jobs, origin, statuses};
 use crate::error::StoreError;
 use crate::input::{NewPipeline, Uncompiled};
 use crate::token;
@@ -117,6 +117,7 @@ pub(crate) fn start(change: &mut Change<'_>, id: &PipelineId, plan: &Plan) -> Re
         .execute([found.number])?;
     let detail = format!("{} jobs", plan.jobs.len());
     audit::write(change, "server", "pipeline.started", id.as_str(), &detail)?;
+    statuses::of_planned(change, found.number, plan.jobs.len())?;
     jobs::plan(change, id, found.number, plan)
 }
 
@@ -180,7 +181,7 @@ fn unplanned(cause: &Cause) -> PipelineOutcome {
     }
 }
 
-/// Ends a pipeline: its last event.
+/// Ends a pipeline: its last event. With a cause where it never had a plan.
 pub(super) fn end(
     change: &mut Change<'_>,
     id: &PipelineId,
@@ -204,6 +205,9 @@ pub(super) fn end(
         |cause| format!("{outcome}: {}", cause.sentence()),
     );
     audit::write(change, "server", "pipeline.ended", id.as_str(), &detail)?;
+    if let Some(cause) = cause {
+        statuses::of_unplanned(change, number, cause)?;
+    }
     let event = EventKind::PipelineFinished {
         outcome,
         cause: cause.cloned(),

@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::StoreError;
 
 /// What brings a file from version N (its place here) to N + 1. Entries are never changed once released.
-const MIGRATIONS: &[&str] = &[FIRST, ORIGIN];
+const MIGRATIONS: &[&str] = &[FIRST, ORIGIN, STATUSES];
 
 /// Everything as the first version has it.
 ///
@@ -126,6 +126,29 @@ CREATE TABLE audit (
 /// Where pipelines come from. Before, all were pushed or asked for by an admin.
 const ORIGIN: &str = "
 ALTER TABLE pipelines ADD COLUMN origin TEXT NOT NULL DEFAULT 'push' CHECK (origin IN ('push', 'fork', 'manual'));
+";
+
+/// What Git providers are to be told: one row for each commit and context.
+///
+/// `version` rises with each change and `sent` is the one that the provider has; `refused` says why it will
+/// not have this one. Contexts that differ in case only are one, as they are for providers.
+const STATUSES: &str = "
+CREATE TABLE statuses (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    repository TEXT NOT NULL,
+    commit_id TEXT NOT NULL,
+    context TEXT NOT NULL COLLATE NOCASE,
+    pipeline INTEGER NOT NULL REFERENCES pipelines (number) ON DELETE CASCADE,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'success', 'failure', 'error')),
+    description TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    sent INTEGER NOT NULL DEFAULT 0,
+    refused TEXT,
+    changed INTEGER NOT NULL,
+    UNIQUE (repository, commit_id, context)
+) STRICT;
+CREATE INDEX statuses_unsent ON statuses (changed) WHERE sent < version AND refused IS NULL;
+CREATE INDEX statuses_by_pipeline ON statuses (pipeline);
 ";
 
 /// The newest version that this program knows.

@@ -17,6 +17,7 @@ async fn open(folder: &TempDir) -> Store {
         terms: api::Terms::default(),
         default_resource_class: "default".to_owned(),
         default_time_limit: api::Millis::seconds(60),
+        status_repositories: std::collections::BTreeSet::new(),
     };
     Store::open(folder.path(), settings).await.unwrap()
 }

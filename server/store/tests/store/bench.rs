@@ -1,6 +1,6 @@
 //! A store in a folder of its own, and the parties that call it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -26,6 +26,7 @@ pub(crate) fn settings() -> Settings {
         terms: Terms::default(),
         default_resource_class: CLASS.to_owned(),
         default_time_limit: Millis::seconds(3600),
+        status_repositories: BTreeSet::from(["acme/app".to_owned()]),
     }
 }
 

@@ -10,4 +10,5 @@ mod folder;
 mod pipelines;
 mod random;
 mod runner;
+mod statuses;
 mod tokens;
