@@ -1,10 +1,15 @@
 //! GitHub: <https://docs.github.com/en/webhooks/webhook-events-and-payloads>.
 
+mod statuses;
+
 use api::Secret;
 use http::HeaderMap;
 use serde::Deserialize;
 
-use crate::{Event, Forge, ForgeError, Push, Trigger, Verified, signature, single};
+use crate::{
+    Event, Forge, ForgeError, Push, Response, Status, StatusRequest, Trigger, Verdict, Verified, signature,
+    single,
+};
 
 /// The only header that counts. `X-Hub-Signature` (SHA-1) comes beside it and is never looked at: who
 /// could choose the weaker one would.
@@ -61,6 +66,18 @@ impl Forge for GitHub {
             name: name.to_owned(),
             trigger,
         })
+    }
+
+    fn api_url(&self) -> &'static str {
+        "https://api.github.com"
+    }
+
+    fn status(&self, api_url: &str, repository: &str, commit: &str, status: &Status<'_>) -> StatusRequest {
+        statuses::request(api_url, repository, commit, status)
+    }
+
+    fn verdict(&self, response: &Response<'_>) -> Verdict {
+        statuses::verdict(response)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Git providers: what their webhooks mean, and how one knows that they sent them.
+//! Git providers: what their webhooks mean, how one knows that they sent them, and how they are told how a
+//! commit does.
 //!
 //! The server knows a [`Trigger`], never a payload. A provider is a type that implements [`Forge`] and a
 //! line in [`registry`](crate::registry). Nothing here does I/O, and nothing here trusts a payload with
@@ -7,6 +8,7 @@
 mod github;
 pub mod registry;
 mod signature;
+mod status;
 
 use std::fmt;
 
@@ -14,6 +16,7 @@ use api::Secret;
 use http::HeaderMap;
 
 pub use github::GitHub;
+pub use status::{Response, Status, StatusRequest, StatusState, Verdict};
 
 /// A Git provider.
 ///
@@ -40,6 +43,15 @@ pub trait Forge: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`ForgeError::Malformed`].
     fn decode(&self, delivery: &Verified<'_>) -> Result<Event, ForgeError>;
+
+    /// The API's URL where the operator gives no other.
+    fn api_url(&self) -> &'static str;
+
+    /// The call that sets the status of a commit. The last one of a context counts, so a repeat does no harm.
+    fn status(&self, api_url: &str, repository: &str, commit: &str, status: &Status<'_>) -> StatusRequest;
+
+    /// What the answer to [`status`](Self::status) means.
+    fn verdict(&self, response: &Response<'_>) -> Verdict;
 }
 
 /// A delivery whose signature was found good.
