@@ -75,36 +75,42 @@ impl Builder {
     /// # Errors
     /// [`ClientError::Setup`] where the URL is no HTTP URL or TLS cannot be set up.
     pub fn build(self) -> Result<Client, ClientError> {
-        let url = reqwest::Url::parse(&self.base)
-            .map_err(|error| ClientError::Setup(format!("`{}` is no URL: {error}", self.base)))?;
-        let roots = match url.scheme() {
-            "http" => tls::Roots::None,
-            "https" => tls::Roots::All,
-            other => {
-                return Err(ClientError::Setup(format!(
-                    "the scheme of a server's URL is http or https, not {other}"
-                )));
-            }
-        };
-        let mut http = reqwest::Client::builder()
-            .user_agent(self.user_agent)
-            .connect_timeout(CONNECT)
-            // A bearer token must not follow a redirect to another place.
-            .redirect(reqwest::redirect::Policy::none())
-            .tls_backend_preconfigured(tls::config(roots)?);
-        if is_loopback(&url) {
-            http = http.no_proxy();
-        }
-        let http = http
-            .build()
-            .map_err(|error| ClientError::Setup(error.to_string()))?;
         Ok(Client {
-            http,
+            http: http(&self.base, &self.user_agent)?,
             base: self.base,
             token: self.token,
             instance: self.instance,
         })
     }
+}
+
+/// The HTTP client under a [`Client`], for calls to others than Goatherd's server: the same roots, proxies and
+/// time to connect, and no redirects, because a bearer token must not follow one to another place.
+///
+/// # Errors
+/// [`ClientError::Setup`] where the URL is no HTTP URL or TLS cannot be set up.
+pub fn http(base_url: &str, user_agent: &str) -> Result<reqwest::Client, ClientError> {
+    let url = reqwest::Url::parse(base_url)
+        .map_err(|error| ClientError::Setup(format!("`{base_url}` is no URL: {error}")))?;
+    let roots = match url.scheme() {
+        "http" => tls::Roots::None,
+        "https" => tls::Roots::All,
+        other => {
+            return Err(ClientError::Setup(format!(
+                "the scheme of a server's URL is http or https, not {other}"
+            )));
+        }
+    };
+    let mut http = reqwest::Client::builder()
+        .user_agent(user_agent)
+        .connect_timeout(CONNECT)
+        .redirect(reqwest::redirect::Policy::none())
+        .tls_backend_preconfigured(tls::config(roots)?);
+    if is_loopback(&url) {
+        http = http.no_proxy();
+    }
+    http.build()
+        .map_err(|error| ClientError::Setup(error.to_string()))
 }
 
 fn is_loopback(url: &reqwest::Url) -> bool {

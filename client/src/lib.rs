@@ -16,6 +16,6 @@ mod upload;
 #[cfg(feature = "people")]
 mod webhook;
 
-pub use builder::{Builder, Client};
+pub use builder::{Builder, Client, http};
 pub use error::ClientError;
 pub use send::Effort;
