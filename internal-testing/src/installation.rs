@@ -35,6 +35,10 @@ pub struct Options {
     pub dev: bool,
     /// Repositories that the server knows beside [`REPOSITORY`].
     pub others: Vec<&'static str>,
+    /// More lines for the repository in the server's configuration.
+    pub repository_settings: String,
+    /// More sections for the server's configuration.
+    pub settings: String,
 }
 
 impl Default for Options {
@@ -54,6 +58,8 @@ impl Default for Options {
             },
             dev: false,
             others: Vec::new(),
+            repository_settings: String::new(),
+            settings: String::new(),
         }
     }
 }
@@ -162,14 +168,20 @@ impl Installation {
             .chain(others)
             .map(|(name, repository)| {
                 let source = repository.folder().display();
-                format!("[[repository]]\nname = \"{name}\"\nsource = \"{source}\"\n\n")
+                let settings = if name == REPOSITORY {
+                    options.repository_settings.as_str()
+                } else {
+                    ""
+                };
+                format!("[[repository]]\nname = \"{name}\"\nsource = \"{source}\"\n{settings}\n\n")
             })
             .collect();
         let config = format!(
             "listen = \"{}\"\ndata = \"{}\"\n\n{repositories}\
-             [[hook]]\nname = \"github\"\nprovider = \"github\"\nsecret = \"{HOOK_SECRET}\"\n\n[terms]\n{terms}",
+             [[hook]]\nname = \"github\"\nprovider = \"github\"\nsecret = \"{HOOK_SECRET}\"\n\n[terms]\n{terms}\n{}\n",
             self.address,
             self.folder().join("server").display(),
+            options.settings,
         );
         fs::write(self.folder().join("goatherd.toml"), config).expect("a file can be written");
     }

@@ -1,12 +1,13 @@
 //! Installations made of the compiled binaries, for tests: a server, agents and repositories in temporary
 //! folders, pushes as a provider sends them, and the processes behind an attempt.
 //!
-//! Nothing here is a fake: what a test starts is what ships. Every wait has a deadline, and what a test
+//! What a test starts is what ships. Only what others run is a fake: a Git provider's API ([`github`]). Every wait has a deadline, and what a test
 //! started ends with it.
 
 pub mod binaries;
 pub mod daemon;
 pub mod git_host;
+pub mod github;
 pub mod installation;
 pub mod memory;
 pub mod processes;
@@ -15,5 +16,6 @@ pub mod wait;
 
 pub use daemon::Daemon;
 pub use git_host::{HttpHost, SshHost};
+pub use github::GitHub;
 pub use installation::{Installation, Options};
 pub use repository::Repository;
