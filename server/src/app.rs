@@ -22,6 +22,7 @@ use crate::error::ServerError;
 use crate::git::Mirrors;
 use crate::http::{self, Shared};
 use crate::secrets::Secrets;
+use crate::statuses::{self, Statuses};
 
 /// How long open calls get when the server stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -36,6 +37,7 @@ pub struct App {
     public_url: String,
     router: Router,
     compiler: Compiler,
+    statuses: Statuses,
     store: Store,
     stopping: CancellationToken,
     first_admin_token: Option<Secret>,
@@ -70,6 +72,9 @@ impl App {
         };
         let mirrors = Arc::new(Mirrors::open(&config.data, &config.git).map_err(folder)?);
         let artifacts = Artifacts::open(&config.data).map_err(folder)?;
+        let public_url = config.public_url.clone().unwrap_or_else(|| url_of(address));
+        let statuses = Statuses::new(&config.statuses, &store, &public_url)?;
+        statuses::say_who_is_not_told(&config);
         let stopping = CancellationToken::new();
         let wake = Arc::new(Notify::new());
         let repositories: Arc<[Repository]> = config.repositories.into();
@@ -93,7 +98,7 @@ impl App {
         Ok(Self {
             listener,
             address,
-            public_url: config.public_url.unwrap_or_else(|| url_of(address)),
+            public_url,
             router: http::router(Arc::new(shared)),
             compiler: Compiler {
                 store: store.clone(),
@@ -103,6 +108,7 @@ impl App {
                 time_limit: config.time_limit,
                 wake,
             },
+            statuses,
             store,
             stopping,
             first_admin_token,
@@ -150,12 +156,14 @@ impl App {
             address,
             router,
             compiler,
+            statuses,
             store,
             stopping,
             ..
         } = self;
         let mut parts = JoinSet::new();
         parts.spawn(compiler.run(stopping.clone()));
+        parts.spawn(statuses.run(stopping.clone()));
         parts.spawn(crate::clock::run(store.clone(), stopping.clone()));
         let listener = listener.tap_io(|connection| {
             // Small answers must not wait for more; where it fails they merely wait.
@@ -208,6 +216,11 @@ async fn open_store(config: &Config) -> Result<Store, StoreError> {
         terms: config.terms.clone(),
         default_resource_class: config.default_resource_class.clone(),
         default_time_limit: config.default_time_limit,
+        status_repositories: config
+            .statuses
+            .iter()
+            .map(|access| access.repository().to_owned())
+            .collect(),
     };
     Store::open(&config.data, settings).await
 }

@@ -6,6 +6,7 @@ mod environment;
 mod file;
 mod private;
 mod repository;
+mod statuses;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,6 +21,7 @@ pub use duration::parse as parse_duration;
 pub(crate) use environment::inherited;
 pub(crate) use private::read_private;
 pub use repository::{Protocol, Repository};
+pub use statuses::StatusAccess;
 
 pub use crate::secrets::{SecretsSettings, SecretsSource};
 
@@ -53,6 +55,8 @@ pub struct Config {
     pub repositories: Vec<Repository>,
     /// The webhooks that it takes.
     pub hooks: Vec<Hook>,
+    /// Where it tells how commits do.
+    pub statuses: Vec<StatusAccess>,
     /// How it reads repositories.
     pub git: GitSettings,
     /// How long secrets may take.
@@ -150,6 +154,7 @@ impl Config {
             extra_secrets: BTreeMap::new(),
             repositories: Vec::new(),
             hooks: Vec::new(),
+            statuses: Vec::new(),
             git: GitSettings::default(),
             secrets: SecretsSettings::default(),
             largest_artifact: 5 * 1024 * 1024 * 1024,

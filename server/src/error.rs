@@ -37,6 +37,15 @@ pub enum ServerError {
         #[source]
         source: io::Error,
     },
+    /// A Git provider's API cannot be called from here.
+    #[error("cannot send statuses to {url}")]
+    Provider {
+        /// The API's URL.
+        url: String,
+        /// Why not.
+        #[source]
+        source: Box<client::ClientError>,
+    },
     /// Serving failed.
     #[error("cannot go on serving")]
     Serve(#[source] io::Error),

@@ -1,6 +1,7 @@
 //! The configuration file: TOML, every key checked, every error with its line.
 
 mod repository;
+mod statuses;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
@@ -13,6 +14,7 @@ use toml::Spanned;
 use super::duration::Duration;
 use super::{Config, ConfigError, GitSettings, Hook, SecretsSettings, environment};
 use repository::RepositorySection;
+use statuses::ForgeSection;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,6 +31,8 @@ struct File {
     git: GitSection,
     #[serde(default)]
     secrets: Option<Spanned<SecretsSection>>,
+    #[serde(default)]
+    forge: ForgeSection,
     #[serde(default, rename = "repository")]
     repositories: Vec<RepositorySection>,
     #[serde(default, rename = "hook")]
@@ -137,6 +141,7 @@ pub(super) fn read(text: &str, base: &Path) -> Result<Config, ConfigError> {
     }
     config.repositories = repository::all(lines, &file.repositories, base)?;
     config.hooks = hooks(lines, &file.hooks, base)?;
+    config.statuses = statuses::all(lines, &file.repositories, &file.forge, base)?;
     Ok(config)
 }
 

@@ -139,6 +139,11 @@ impl Server {
         Self::run(app, self.data, self.config, self.admin)
     }
 
+    /// Changes what it is told at its next start.
+    pub(crate) fn reconfigure(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
+    }
+
     /// Ends it; what it was given is over.
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();

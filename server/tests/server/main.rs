@@ -11,4 +11,5 @@ mod polls;
 mod private;
 mod secrets;
 mod start;
+mod statuses;
 mod webhook;

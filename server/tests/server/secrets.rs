@@ -1,5 +1,6 @@
 //! Who gets a repository's secrets, and what happens when they are not to be had.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -93,6 +94,7 @@ async fn a_fork_gets_none_and_nobody_is_asked_for_them() {
                     terms: api::Terms::default(),
                     default_resource_class: "default".to_owned(),
                     default_time_limit: Millis::seconds(60),
+                    status_repositories: BTreeSet::new(),
                 };
                 let store = Store::open(&data, settings).await.unwrap();
                 let pipeline = NewPipeline {

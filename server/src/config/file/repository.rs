@@ -12,7 +12,7 @@ use crate::config::{ConfigError, Credential, Repository, SecretsSource, Token, c
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RepositorySection {
-    name: Spanned<String>,
+    pub(super) name: Spanned<String>,
     source: Spanned<String>,
     clone_url: Option<Spanned<String>>,
     token_file: Option<PathBuf>,
@@ -20,6 +20,8 @@ pub(super) struct RepositorySection {
     token_user: Option<String>,
     ssh_key_file: Option<PathBuf>,
     known_hosts_file: Option<PathBuf>,
+    pub(super) status_token_file: Option<PathBuf>,
+    pub(super) status_token_env: Option<String>,
     secrets_file: Option<Spanned<PathBuf>>,
     secrets_command: Option<Spanned<Vec<String>>>,
 }

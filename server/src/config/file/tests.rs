@@ -344,3 +344,49 @@ fn secrets_may_not_take_longer_than_a_task_agent_waits() {
         );
     }
 }
+
+#[test]
+fn a_repository_has_a_status_token_in_a_file_and_the_provider_an_api() {
+    let folder = tempfile::tempdir().unwrap();
+    private(folder.path(), "token", "hush\n");
+    let text = "data = \"d\"\n[forge.github]\napi_url = \"https://ghe.example.com/api/v3/\"\n\
+                [[repository]]\nname = \"acme/app\"\nsource = \"/a\"\nstatus_token_file = \"token\"\n\
+                [[repository]]\nname = \"acme/quiet\"\nsource = \"/b\"\n";
+
+    let config = read(text, folder.path()).unwrap();
+
+    assert_eq!(config.statuses.len(), 1);
+    let access = &config.statuses[0];
+    assert_eq!(access.repository(), "acme/app");
+    assert_eq!(access.api_url(), "https://ghe.example.com/api/v3");
+    assert_eq!(access.token().expose(), "hush");
+    assert!(!format!("{config:?}").contains("hush"));
+}
+
+#[test]
+fn a_status_token_that_cannot_be_had_is_named_with_its_place() {
+    let repository = "data = \"d\"\n[[repository]]\nname = \"a\"\nsource = \"/a\"\n";
+    for (more, start) in [
+        (
+            "status_token_file = \"none\"",
+            "line 3: repository `a`: cannot read /etc/goatherd/none",
+        ),
+        (
+            "status_token_env = \"GOATHERD_NO_SUCH\"",
+            "line 3: repository `a`: the environment has no variable",
+        ),
+        (
+            "status_token_file = \"x\"\nstatus_token_env = \"Y\"",
+            "line 3: repository `a`: it has both `status_token_file` and",
+        ),
+        (
+            "[forge.github]\napi_url = \"http://ghe.example.com\"",
+            "line 6: `api_url` is no URL of https",
+        ),
+        ("[forge.gitlab]", "line 5: unknown field `gitlab`"),
+    ] {
+        let message = error(&format!("{repository}{more}\n"));
+
+        assert!(message.starts_with(start), "{message}");
+    }
+}
