@@ -113,7 +113,14 @@ impl Agent {
     pub(crate) fn start_unusually(server: &FakeServer, unusual: Unusual<'_>) -> Self {
         let home = tempfile::tempdir().expect("a folder");
         fs::create_dir(home.path().join("tmp")).expect("made");
-        let mut command = Command::new(AGENT);
+        let other_user = unusual.user.filter(|_| is_root());
+        let mut program = PathBuf::from(AGENT);
+        if other_user.is_some() {
+            // The folder that it was built in may be root's alone.
+            program = home.path().join("circleci-agent");
+            fs::copy(AGENT, &program).expect("copied");
+        }
+        let mut command = Command::new(program);
         command
             .args(["_internal", "agent-runner", "--verbose"])
             .arg(format!("--runnerAPIBaseURL={}", server.url()))
@@ -133,7 +140,7 @@ impl Agent {
         if let Some(path) = unusual.path {
             command.env("PATH", path);
         }
-        if let (true, Some(user)) = (is_root(), unusual.user) {
+        if let Some(user) = other_user {
             for folder in [home.path().to_owned(), home.path().join("tmp")] {
                 fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).expect("set");
             }
