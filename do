@@ -179,6 +179,12 @@ do_demo() {
 #: leftovers - every process, mount, cgroup, socket and temporary folder of ours; exits 1 when there is one
 do_leftovers() { demo/leftovers.sh; }
 
+#: bare - demo and tests on a bare Debian made for it; [--user|--root] [SUITE [COMMAND...]]; needs root
+do_bare() {
+    need mmdebstrap=mmdebstrap unshare=util-linux git=git
+    demo/bare.sh "$@"
+}
+
 #: clean - removes what was built (target/)
 do_clean() {
     rm -rf target
