@@ -11,11 +11,10 @@ use api::people::{EventKind, JobView, PipelineView};
 use api::{PipelineId, Secret, TaskId, Terms};
 use client::Client;
 use futures_util::StreamExt as _;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
 use tempfile::TempDir;
 
-use crate::{Daemon, Repository, binaries, processes, wait};
+use crate::provider::{self, delivery_id};
+use crate::{Daemon, Provider, Repository, binaries, processes, wait};
 
 /// How long anything may take that a test waits for, unless it says otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,6 +38,8 @@ pub struct Options {
     pub repository_settings: String,
     /// More sections for the server's configuration.
     pub settings: String,
+    /// Where the server listens.
+    pub listen: String,
 }
 
 impl Default for Options {
@@ -60,6 +61,7 @@ impl Default for Options {
             others: Vec::new(),
             repository_settings: String::new(),
             settings: String::new(),
+            listen: "127.0.0.1:0".to_owned(),
         }
     }
 }
@@ -103,7 +105,7 @@ impl Installation {
             repository,
             others,
             server: None,
-            address: "127.0.0.1:0".to_owned(),
+            address: options.listen.clone(),
             dev: options.dev,
         };
         installation.configure(options);
@@ -117,6 +119,11 @@ impl Installation {
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Leaves the folder where it is when this ends.
+    pub fn keep(&mut self) {
+        self.folder.disable_cleanup(true);
     }
 
     /// A folder that steps see, read-only, at its own path: files in it are messages to them.
@@ -191,6 +198,15 @@ impl Installation {
     /// # Panics
     /// When it does not come up.
     pub fn start_server(&mut self) {
+        self.launch_server();
+        self.await_server();
+    }
+
+    /// Starts the server's process and waits for nothing.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn launch_server(&mut self) {
         let address_file = self.folder().join("address");
         // What an earlier start wrote says nothing about this one.
         fs::remove_file(&address_file).ok();
@@ -206,13 +222,21 @@ impl Installation {
         if self.dev {
             command.arg("--dev").arg("--expose").arg(self.gate());
         }
-        let mut server = Daemon::start("server", command, self.folder());
+        self.server = Some(Daemon::start("server", command, self.folder()));
+    }
+
+    /// Waits until the server's process listens.
+    ///
+    /// # Panics
+    /// When it does not, or none was launched.
+    pub fn await_server(&mut self) {
+        let address_file = self.folder().join("address");
+        let server = self.server.as_mut().expect("a server was launched");
         self.address = wait::until("the server to listen", PATIENCE, || {
             assert!(server.ended().is_none(), "the server ended: {}", server.log());
             let text = fs::read_to_string(&address_file).ok()?;
             (!text.trim().is_empty()).then(|| text.trim().to_owned())
         });
-        self.server = Some(server);
     }
 
     /// `kill -9` to the server.
@@ -380,19 +404,8 @@ impl Installation {
                 .expect("the installation has the repository")
         };
         let commit = repository.commit(".ci.yml", config);
-        let body = serde_json::json!({
-            "ref": "refs/heads/main",
-            "before": "0".repeat(40),
-            "after": commit,
-            "created": false,
-            "deleted": false,
-            "forced": false,
-            "repository": {"id": 1, "name": name.rsplit('/').next(), "full_name": name, "default_branch": "main"},
-            "pusher": {"name": "tester"},
-            "head_commit": {"id": commit, "message": "A change"},
-            "commits": [],
-        });
-        let (status, answer) = self.deliver(body.to_string().as_bytes(), None).await;
+        let body = provider::push(name, &commit);
+        let (status, answer) = self.deliver(&body, None).await;
         assert_eq!(status, 202, "the push was not taken: {answer}");
         let answer: serde_json::Value = serde_json::from_str(&answer).expect("an answer in JSON");
         let id = answer["pipeline"].as_str().expect("an answer with a pipeline");
@@ -404,23 +417,16 @@ impl Installation {
     /// # Panics
     /// When the server does not answer.
     pub async fn deliver(&self, body: &[u8], signature: Option<&str>) -> (u16, String) {
-        let mut mac = Hmac::<Sha256>::new_from_slice(HOOK_SECRET.as_bytes()).expect("any key will do");
-        mac.update(body);
-        let signed = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
-        let response = plain_http()
-            .post(format!("{}/webhook/github", self.url()))
-            .header("X-GitHub-Event", "push")
-            .header("X-GitHub-Delivery", random_id())
-            .header("X-Hub-Signature-256", signature.unwrap_or(&signed))
-            .header("Content-Type", "application/json")
-            .body(body.to_vec())
-            .send()
+        self.provider()
+            .deliver(&delivery_id(), body, signature)
             .await
-            .expect("the server answers");
-        (
-            response.status().as_u16(),
-            response.text().await.expect("the answer is whole"),
-        )
+            .expect("the server answers")
+    }
+
+    /// The provider that pushes come from.
+    #[must_use]
+    pub fn provider(&self) -> Provider {
+        Provider::new(&self.url(), HOOK_SECRET)
     }
 
     /// The pipeline now.
@@ -497,7 +503,7 @@ impl Installation {
     /// # Panics
     /// When the server does not answer.
     pub async fn read_log(&self, task: &TaskId, mut take: impl FnMut(&[u8])) {
-        let response = plain_http()
+        let response = provider::plain_http()
             .get(format!("{}/api/v1/jobs/{task}/log", self.url()))
             .bearer_auth(self.admin_token().expose())
             .send()
@@ -561,27 +567,4 @@ impl Drop for Installation {
 pub fn only_job(view: &PipelineView) -> &JobView {
     assert_eq!(view.jobs.len(), 1, "one job is expected");
     &view.jobs[0]
-}
-
-fn random_id() -> String {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).expect("the system has randomness");
-    hex::encode(bytes)
-}
-
-/// For plain requests: the client of this project speaks bearer tokens and JSON alone.
-fn plain_http() -> reqwest::Client {
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(no_tls())
-        .no_proxy()
-        .build()
-        .expect("a client can be made")
-}
-
-fn no_tls() -> rustls::ClientConfig {
-    rustls::ClientConfig::builder_with_provider(std::sync::Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring knows the default versions")
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth()
 }

@@ -11,6 +11,7 @@ pub mod github;
 pub mod installation;
 pub mod memory;
 pub mod processes;
+pub mod provider;
 pub mod repository;
 pub mod wait;
 
@@ -18,4 +19,5 @@ pub use daemon::Daemon;
 pub use git_host::{HttpHost, SshHost};
 pub use github::GitHub;
 pub use installation::{Installation, Options};
+pub use provider::Provider;
 pub use repository::Repository;

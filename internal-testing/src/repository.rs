@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A real git repository with one branch, `main`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Repository {
     folder: PathBuf,
 }
