@@ -149,12 +149,31 @@ impl Attempt {
     }
 }
 
-/// What was told later, unless it only says that something was lost while what was known says why.
+/// What was told later, unless it says less than what was known.
 fn sharper(known: Option<Cause>, told: Option<Cause>) -> Option<Cause> {
     match (known, told) {
-        (Some(known), Some(told)) if is_vague(&told) && !is_vague(&known) => Some(known),
+        (Some(known), Some(told)) if sharpness(&told) < sharpness(&known) => Some(known),
         (_, Some(told)) => Some(told),
         (known, None) => known,
+    }
+}
+
+/// How much a cause says.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Sharpness {
+    /// Something was not there any more, and nobody saw its end: what an agent tells that looks too late.
+    Missed,
+    /// Something was lost.
+    Lost,
+    /// Why.
+    Why,
+}
+
+fn sharpness(cause: &Cause) -> Sharpness {
+    match cause {
+        Cause::SupervisorLost { signal: None } | Cause::AgentLost => Sharpness::Missed,
+        cause if is_vague(cause) => Sharpness::Lost,
+        _ => Sharpness::Why,
     }
 }
 

@@ -116,6 +116,28 @@ fn a_cause_that_only_says_that_something_was_lost_does_not_blunt_a_sharper_one()
 }
 
 #[test]
+fn an_agent_that_looked_too_late_does_not_blunt_what_goat_said() {
+    let mut case = Case::queued().begun();
+    case.call(fail(place("one"))).unwrap();
+
+    case.call(removed(Some(Cause::SupervisorLost { signal: None })))
+        .unwrap();
+
+    assert_eq!(case.end(), Some((Outcome::InfraFailed, Some(internal("broken")))));
+}
+
+#[test]
+fn an_agent_that_saw_the_end_sharpens_what_goat_said() {
+    let mut case = Case::queued().begun();
+    case.call(fail(place("one"))).unwrap();
+    let seen = Cause::TaskAgentLost { signal: Some(9) };
+
+    case.call(removed(Some(seen.clone()))).unwrap();
+
+    assert_eq!(case.end(), Some((Outcome::InfraFailed, Some(seen))));
+}
+
+#[test]
 fn a_task_agent_that_was_ended_by_term_leaves_the_sharper_cause_to_the_agent() {
     let mut case = Case::queued().begun();
     case.call(finish(
