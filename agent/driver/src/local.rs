@@ -245,12 +245,22 @@ impl Driver for LocalDriver {
     }
 
     async fn wait(&self, attempt: &AttemptRef) -> Result<Exit, DriverError> {
-        let exit = watching::exit(&self.folder(attempt)).await;
-        exit.map_err(host("wait for a place"))?
-            .ok_or_else(|| DriverError::Lost {
-                attempt: attempt.clone(),
-                cause: Cause::SupervisorLost { signal: None },
-            })
+        let folder = self.folder(attempt);
+        let exit = watching::exit(&folder).await;
+        if let Some(exit) = exit.map_err(host("wait for a place"))? {
+            return Ok(exit);
+        }
+        // An agent that dies while it makes a place leaves one that never had a supervisor.
+        let was_made = !folder.exists().map_err(host("look at a place"))?
+            || folder.has_started().map_err(host("look at a place"))?;
+        Err(DriverError::Lost {
+            attempt: attempt.clone(),
+            cause: if was_made {
+                Cause::SupervisorLost { signal: None }
+            } else {
+                Cause::AgentLost
+            },
+        })
     }
 
     async fn stop(&self, attempt: &AttemptRef, grace: Duration) -> Result<(), DriverError> {

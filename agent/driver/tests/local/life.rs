@@ -200,6 +200,13 @@ async fn what_a_killed_agent_left_half_made_is_listed_removed_and_made_anew() {
     fs::write(place.join("labels.json"), &labels).unwrap();
     let places = host.driver.list().await.unwrap();
     assert_eq!((places.len(), places[0].running), (1, false));
+    assert!(matches!(
+        host.driver.wait(&attempt()).await,
+        Err(DriverError::Lost {
+            cause: Cause::AgentLost,
+            ..
+        })
+    ));
 
     assert_eq!(host.run().await.code, Some(4));
     host.driver.remove(&attempt()).await.unwrap();
