@@ -1,7 +1,7 @@
 //! Places that nobody looks after: those whose agent is gone are adopted, those whose attempt is over are
 //! removed. Nothing is touched without the server's word.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,11 +20,12 @@ use crate::state::Record;
 /// Looks after stray places until the agent stops: once at its start, then twice in each presence term,
 /// because a create may complete after the agent that asked for it has died.
 pub(crate) async fn tidy_up(shared: Arc<Shared>) {
+    let mut over = BTreeSet::new();
     loop {
         let interval = shared.terms().presence.duration() / 2;
         tokio::select! {
             () = shared.stopping.cancelled() => return,
-            () = round(&shared, interval) => {}
+            () = round(&shared, interval, &mut over) => {}
         }
         tokio::select! {
             () = shared.stopping.cancelled() => return,
@@ -33,7 +34,8 @@ pub(crate) async fn tidy_up(shared: Arc<Shared>) {
     }
 }
 
-async fn round(shared: &Arc<Shared>, patience: Duration) {
+/// One look at all places. `over` are those of other agents that were over at the last look.
+async fn round(shared: &Arc<Shared>, patience: Duration, over: &mut BTreeSet<AttemptRef>) {
     let places = match shared.driver().list().await {
         Ok(places) => places,
         Err(error) => {
@@ -46,10 +48,12 @@ async fn round(shared: &Arc<Shared>, patience: Duration) {
         .map(|Place { labels, .. }| (labels.attempt.clone(), labels))
         .filter(|(attempt, _)| !shared.holdings.holds(attempt))
         .collect();
+    // What is gone needs no second look.
+    over.retain(|attempt| stray.contains_key(attempt));
     if stray.is_empty() {
         return;
     }
-    if let Err(error) = look_after(shared, &stray, Effort::Once(patience)).await {
+    if let Err(error) = look_after(shared, &stray, over, Effort::Once(patience)).await {
         tracing::warn!(error = %error.chain(), "could not ask about stray places; trying again later");
     }
 }
@@ -57,6 +61,7 @@ async fn round(shared: &Arc<Shared>, patience: Duration) {
 async fn look_after(
     shared: &Arc<Shared>,
     stray: &BTreeMap<AttemptRef, Labels>,
+    over: &mut BTreeSet<AttemptRef>,
     effort: Effort,
 ) -> Result<(), ClientError> {
     let request = StatusRequest {
@@ -74,7 +79,7 @@ async fn look_after(
             continue;
         };
         match life {
-            Life::Over => sweep(shared, &attempt).await,
+            Life::Over => sweep(shared, labels, over).await,
             // A place of another installation.
             Life::Unknown => {}
             Life::Live => {
@@ -108,7 +113,7 @@ async fn look_after(
                 tracing::info!(attempt = %adoption.attempt, agent.id = %labels.agent, "adopted: its agent is gone");
                 take_on(shared, labels, terms).await;
             }
-            AdoptionResult::Over => sweep(shared, &adoption.attempt).await,
+            AdoptionResult::Over => sweep(shared, labels, over).await,
             AdoptionResult::Refused => {}
         }
     }
@@ -128,8 +133,14 @@ async fn take_on(shared: &Arc<Shared>, labels: &Labels, terms: Terms) {
     shared.resume(record);
 }
 
-async fn sweep(shared: &Arc<Shared>, attempt: &AttemptRef) {
+async fn sweep(shared: &Arc<Shared>, labels: &Labels, over: &mut BTreeSet<AttemptRef>) {
+    let attempt = &labels.attempt;
     if shared.holdings.holds(attempt) {
+        return;
+    }
+    // An agent that lives, or comes back soon, removes its own places, and tells how they ended: only what it
+    // reads there makes the cause of an infrastructure failure a sharp one.
+    if labels.agent != shared.holder().agent && over.insert(attempt.clone()) {
         return;
     }
     match shared.driver().remove(attempt).await {
