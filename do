@@ -176,6 +176,26 @@ do_demo() {
     GOATHERD_BIN=$top/$bin demo/demo.sh "$@"
 }
 
+#: chaos - kills of all processes at random under load, and what must never happen; --seed N --minutes M
+do_chaos() {
+    has git || apt_install git ca-certificates
+    do_build >/dev/null
+    cargo build --locked --quiet -p acceptance --bin chaos
+    GOATHERD_BIN=$top/$bin "target/$target/debug/chaos" "$@"
+}
+
+#: bench - one table of how fast and small it is, beside sh and peers; --quick, --dev-build, or parts: local log ...
+do_bench() {
+    has git || apt_install git ca-certificates
+    local build=(--release) arguments=() word
+    for word in "$@"; do
+        if [ "$word" = --dev-build ]; then build=(); else arguments+=("$word"); fi
+    done
+    do_build "${build[@]}" >/dev/null
+    cargo build --locked --quiet -p acceptance --bin bench
+    GOATHERD_BIN=$top/$bin "target/$target/debug/bench" "${arguments[@]}"
+}
+
 #: leftovers - every process, mount, cgroup, socket and temporary folder of ours; exits 1 when there is one
 do_leftovers() { demo/leftovers.sh; }
 
