@@ -9,6 +9,9 @@ use crate::{ClientError, tls};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long a connection is kept for the next call: shorter than a server or a proxy keeps one, so that no call
+/// goes out on a connection that is being closed.
+const IDLE: Duration = Duration::from_secs(20);
 
 /// A client of one server. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -89,6 +92,7 @@ impl Builder {
         let mut http = reqwest::Client::builder()
             .user_agent(self.user_agent)
             .connect_timeout(CONNECT)
+            .pool_idle_timeout(IDLE)
             // A bearer token must not follow a redirect to another place.
             .redirect(reqwest::redirect::Policy::none())
             .tls_backend_preconfigured(tls::config(roots)?);

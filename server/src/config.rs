@@ -43,6 +43,8 @@ pub struct Config {
     pub git: GitSettings,
     /// The largest artifact that it takes, in bytes.
     pub largest_artifact: u64,
+    /// What callers may take.
+    pub limits: Limits,
     /// An admin token beside the stored one, for as long as the process runs: never on disk.
     pub admin_token: Option<Secret>,
 }
@@ -117,6 +119,25 @@ impl Default for GitSettings {
     }
 }
 
+/// What callers may take before they have shown any right to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The most connections at once; further ones are turned away. Fewer where the process may not have as many
+    /// files open.
+    pub connections: u32,
+    /// How long a request's header may take, and how long a connection may wait for its next request.
+    pub header_timeout: Millis,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 16_384,
+            header_timeout: Millis::seconds(30),
+        }
+    }
+}
+
 impl Config {
     /// The defaults for a data folder: this machine only, nothing known yet.
     #[must_use]
@@ -133,6 +154,7 @@ impl Config {
             hooks: Vec::new(),
             git: GitSettings::default(),
             largest_artifact: 5 * 1024 * 1024 * 1024,
+            limits: Limits::default(),
             admin_token: None,
         }
     }

@@ -15,6 +15,7 @@ pub mod config;
 mod error;
 mod git;
 mod http;
+mod serve;
 
 pub use app::{App, create_class_token};
 pub use config::{Config, ConfigError};

@@ -1,6 +1,7 @@
 //! The configuration file: TOML, every key checked, every error with its line.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::duration::Duration;
-use super::{Config, ConfigError, GitSettings, Hook, Repository, environment};
+use super::{Config, ConfigError, GitSettings, Hook, Limits, Repository, environment};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +25,8 @@ struct File {
     terms: Option<Spanned<TermsSection>>,
     #[serde(default)]
     git: GitSection,
+    #[serde(default)]
+    limits: LimitsSection,
     #[serde(default, rename = "repository")]
     repositories: Vec<RepositorySection>,
     #[serde(default, rename = "hook")]
@@ -52,6 +55,13 @@ struct GitSection {
     tries: Option<u32>,
     backoff: Option<Duration>,
     timeout: Option<Duration>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitsSection {
+    connections: Option<NonZeroU32>,
+    header_timeout: Option<Duration>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -128,6 +138,7 @@ pub(super) fn read(text: &str, base: &Path) -> Result<Config, ConfigError> {
         config.terms = lines.at(terms, terms_of(terms.get_ref()))?;
     }
     config.git = git_of(&file.git);
+    config.limits = limits_of(&file.limits);
     config.repositories = repositories(lines, &file.repositories, base)?;
     config.hooks = hooks(lines, &file.hooks, base)?;
     Ok(config)
@@ -190,6 +201,16 @@ fn git_of(section: &GitSection) -> GitSettings {
         tries: section.tries.unwrap_or(defaults.tries).max(1),
         backoff: section.backoff.map_or(defaults.backoff, |duration| duration.0),
         timeout: section.timeout.map_or(defaults.timeout, |duration| duration.0),
+    }
+}
+
+fn limits_of(section: &LimitsSection) -> Limits {
+    let defaults = Limits::default();
+    Limits {
+        connections: section.connections.map_or(defaults.connections, NonZeroU32::get),
+        header_timeout: section
+            .header_timeout
+            .map_or(defaults.header_timeout, |duration| duration.0),
     }
 }
 

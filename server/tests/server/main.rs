@@ -6,6 +6,7 @@ mod artifacts;
 mod clone;
 mod flow;
 mod harness;
+mod manners;
 mod people;
 mod polls;
 mod start;
