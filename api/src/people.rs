@@ -115,6 +115,12 @@ pub struct PipelineSummary {
     pub outcome: Option<PipelineOutcome>,
     /// Why, where it never had a plan.
     pub cause: Option<Cause>,
+    /// When the server removed its logs, in milliseconds since the epoch, once it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logs_removed: Option<i64>,
+    /// The same of its artifacts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifacts_removed: Option<i64>,
 }
 
 /// A pipeline with its jobs.
@@ -258,6 +264,14 @@ pub struct PipelineRequest {
     /// Only these jobs and what they need; all where empty.
     #[serde(default)]
     pub jobs: Vec<String>,
+}
+
+/// Runs a pipeline's commit again, as a new pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RerunRequest {
+    /// Only the jobs that did not succeed, and what they need.
+    #[serde(default)]
+    pub failed: bool,
 }
 
 /// A pipeline that was started.

@@ -16,6 +16,9 @@ mod store;
 mod token;
 
 pub use error::{Lock, StoreError};
-pub use input::{Accepted, Delivery, FetchedTask, NewPipeline, Settings, Uncompiled};
+pub use input::{
+    Accepted, Again, Delivery, FetchedTask, Kept, NewPipeline, Reach, Removal, Removed, Rerun, Settings,
+    Sizes, Uncompiled, Which,
+};
 pub use queue::{Refusal, Reporter, Time};
 pub use store::Store;

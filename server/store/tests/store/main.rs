@@ -9,5 +9,7 @@ mod events;
 mod folder;
 mod pipelines;
 mod random;
+mod rerun;
+mod retention;
 mod runner;
 mod tokens;
