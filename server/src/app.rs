@@ -20,6 +20,8 @@ use crate::config::{Config, Exposure, Limits, Repository};
 use crate::error::ServerError;
 use crate::git::Mirrors;
 use crate::http::{self, Shared};
+use crate::retention::Keeper;
+use crate::room::Room;
 
 /// How long the parts of the server, and then the store, get to end.
 const CLOSING: Duration = Duration::from_secs(10);
@@ -35,6 +37,8 @@ pub struct App {
     router: Router,
     limits: Limits,
     compiler: Compiler,
+    keeper: Keeper,
+    room: Arc<Room>,
     store: Store,
     stopping: CancellationToken,
     first_admin_token: Option<Secret>,
@@ -69,6 +73,12 @@ impl App {
         };
         let mirrors = Arc::new(Mirrors::open(&config.data, &config.git).map_err(folder)?);
         let artifacts = Artifacts::open(&config.data).map_err(folder)?;
+        let room = Arc::new(Room::of(&config.data, config.least_free));
+        let keeper = Keeper {
+            store: store.clone(),
+            artifacts: artifacts.clone(),
+            settings: config.retention,
+        };
         let stopping = CancellationToken::new();
         let wake = Arc::new(Notify::new());
         let repositories: Arc<[Repository]> = config.repositories.into();
@@ -78,6 +88,7 @@ impl App {
             hooks: config.hooks,
             repositories: Arc::clone(&repositories),
             artifacts,
+            room: Arc::clone(&room),
             largest_artifact: config.largest_artifact,
             mirrors: Arc::clone(&mirrors),
             longest_poll: config.terms.long_poll,
@@ -99,6 +110,8 @@ impl App {
                 settings: config.git,
                 wake,
             },
+            keeper,
+            room,
             store,
             stopping,
             first_admin_token,
@@ -147,6 +160,8 @@ impl App {
             router,
             limits,
             compiler,
+            keeper,
+            room,
             store,
             stopping,
             ..
@@ -154,6 +169,8 @@ impl App {
         let mut parts = JoinSet::new();
         parts.spawn(compiler.run(stopping.clone()));
         parts.spawn(crate::clock::run(store.clone(), stopping.clone()));
+        parts.spawn(keeper.run(stopping.clone()));
+        parts.spawn(crate::room::watch(room, stopping.clone()));
         let mut serving = tokio::spawn(crate::serve::serve(listener, router, limits, stopping.clone()));
         tracing::info!(%address, "serving");
 

@@ -4,6 +4,7 @@ mod duration;
 mod environment;
 mod file;
 mod repository;
+mod retention;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,6 +15,7 @@ use forge::Forge;
 
 pub(crate) use environment::inherited;
 pub use repository::{Protocol, Repository};
+pub use retention::Retention;
 
 /// The port where none is chosen.
 pub const DEFAULT_PORT: u16 = 7624;
@@ -45,6 +47,11 @@ pub struct Config {
     pub largest_artifact: u64,
     /// What callers may take.
     pub limits: Limits,
+    /// How long things are kept.
+    pub retention: Retention,
+    /// The least free space, in bytes, with which new work is taken; 512 MiB, or 5 % of a smaller disk, where
+    /// absent.
+    pub least_free: Option<u64>,
     /// An admin token beside the stored one, for as long as the process runs: never on disk.
     pub admin_token: Option<Secret>,
 }
@@ -155,6 +162,8 @@ impl Config {
             git: GitSettings::default(),
             largest_artifact: 5 * 1024 * 1024 * 1024,
             limits: Limits::default(),
+            retention: Retention::default(),
+            least_free: None,
             admin_token: None,
         }
     }

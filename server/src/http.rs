@@ -31,6 +31,7 @@ use crate::artifacts::Artifacts;
 use crate::auth::Auth;
 use crate::config::{Hook, Repository};
 use crate::git::Mirrors;
+use crate::room::Room;
 use answer::Failure;
 
 /// What the calls work with.
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) hooks: Vec<Hook>,
     pub(crate) repositories: Arc<[Repository]>,
     pub(crate) artifacts: Artifacts,
+    pub(crate) room: Arc<Room>,
     pub(crate) largest_artifact: u64,
     pub(crate) mirrors: Arc<Mirrors>,
     /// The longest that a call may wait for news.
@@ -54,6 +56,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Refuses new work while the disk has too little room for what runs already.
+    fn takes_work(&self) -> answer::Answer<()> {
+        self.room.low().map_or(Ok(()), |low| Err(Failure::disk_low(low)))
+    }
+
     /// The repository of this name. Providers do not tell upper from lower case in names.
     fn repository(&self, name: &str) -> Option<&Repository> {
         let mut known = self.repositories.iter();
@@ -102,6 +109,7 @@ fn people() -> Router<Arc<Shared>> {
         .route("/api/v1/pipelines", get(people::pipelines).post(people::create))
         .route("/api/v1/pipelines/{id}", get(people::pipeline))
         .route("/api/v1/pipelines/{id}/cancel", post(people::cancel_pipeline))
+        .route("/api/v1/pipelines/{id}/rerun", post(people::rerun))
         .route("/api/v1/pipelines/{id}/events", get(events::follow))
         .route("/api/v1/jobs/{task}/log", get(people::log))
         .route("/api/v1/jobs/{task}/cancel", post(people::cancel_job))

@@ -3,8 +3,8 @@
 //! [`Config`] says what it is to do, [`App::build`] opens its store and binds its address, and
 //! [`App::run`] serves until it is told to stop. What may happen to a pipeline, a job and an attempt is
 //! decided in `queue` and kept by `store`; this crate translates HTTP to those rules and back (`http`),
-//! reads configs from repositories (`compile`, `git`), keeps artifacts on disk (`artifacts`) and calls the
-//! store when a deadline passes (`clock`).
+//! reads configs from repositories (`compile`, `git`), keeps artifacts on disk (`artifacts`), removes what is
+//! old (`retention`), sees to it that there is room (`room`) and calls the store when a deadline passes (`clock`).
 
 mod app;
 mod artifacts;
@@ -15,6 +15,8 @@ pub mod config;
 mod error;
 mod git;
 mod http;
+mod retention;
+mod room;
 mod serve;
 
 pub use app::{App, create_class_token};

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::duration::Duration;
-use super::{Config, ConfigError, GitSettings, Hook, Limits, Repository, environment};
+use super::{Config, ConfigError, GitSettings, Hook, Limits, Repository, environment, retention};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +27,8 @@ struct File {
     git: GitSection,
     #[serde(default)]
     limits: LimitsSection,
+    #[serde(default)]
+    retention: Option<Spanned<retention::Section>>,
     #[serde(default, rename = "repository")]
     repositories: Vec<RepositorySection>,
     #[serde(default, rename = "hook")]
@@ -62,6 +64,7 @@ struct GitSection {
 struct LimitsSection {
     connections: Option<NonZeroU32>,
     header_timeout: Option<Duration>,
+    min_free_mib: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -139,6 +142,10 @@ pub(super) fn read(text: &str, base: &Path) -> Result<Config, ConfigError> {
     }
     config.git = git_of(&file.git);
     config.limits = limits_of(&file.limits);
+    config.least_free = file.limits.min_free_mib.map(|mib| u64::from(mib) * 1024 * 1024);
+    if let Some(section) = &file.retention {
+        config.retention = lines.at(section, section.get_ref().read())?;
+    }
     config.repositories = repositories(lines, &file.repositories, base)?;
     config.hooks = hooks(lines, &file.hooks, base)?;
     Ok(config)

@@ -4,10 +4,13 @@
 
 mod artifacts;
 mod clone;
+mod disk;
 mod flow;
 mod harness;
 mod manners;
 mod people;
 mod polls;
+mod rerun;
+mod retention;
 mod start;
 mod webhook;
