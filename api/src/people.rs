@@ -98,6 +98,22 @@ pub enum EventKind {
     },
 }
 
+impl EventKind {
+    /// The job that it is about; none where it is about the pipeline.
+    #[must_use]
+    pub fn job(&self) -> Option<&str> {
+        match self {
+            Self::JobStarted { job }
+            | Self::JobPhase { job, .. }
+            | Self::StepStarted { job, .. }
+            | Self::StepOutput { job, .. }
+            | Self::StepFinished { job, .. }
+            | Self::JobFinished { job, .. } => Some(job),
+            Self::PipelineFinished { .. } => None,
+        }
+    }
+}
+
 /// A pipeline in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PipelineSummary {

@@ -7,6 +7,7 @@ mod error;
 mod installed;
 mod output;
 mod together;
+mod which;
 mod worktree;
 
 use std::process::ExitCode;
