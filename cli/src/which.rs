@@ -297,4 +297,40 @@ mod tests {
             assert!(!ends_with_name(url, "acme/app"), "{url}");
         }
     }
+
+    fn pipelines(ids: &[&str]) -> Vec<PipelineSummary> {
+        let one = |id: &&str| PipelineSummary {
+            id: PipelineId::new(*id).unwrap(),
+            repository: "acme/app".to_owned(),
+            commit: "c0ffee".to_owned(),
+            reference: "refs/heads/main".to_owned(),
+            created: 0,
+            outcome: None,
+            cause: None,
+            logs_removed: None,
+            artifacts_removed: None,
+        };
+        ids.iter().map(one).collect()
+    }
+
+    #[test]
+    fn a_beginning_that_is_not_clear_lists_all_that_begin_so() {
+        let error = only(pipelines(&["ab1", "ab2"]), "ab").expect_err("it is not clear");
+
+        let Failure::Usage(message) = error else {
+            panic!("{error:?}");
+        };
+        assert!(message.contains("\n  ab1 (acme/app main c0ffee, "), "{message}");
+        assert!(message.contains("\n  ab2 ("), "{message}");
+    }
+
+    #[test]
+    fn a_whole_id_is_clear_even_where_another_begins_with_it() {
+        let id =
+            |found: Vec<PipelineSummary>, asked| only(found, asked).unwrap().map(|one| one.id.to_string());
+
+        assert_eq!(id(pipelines(&["ab", "ab1"]), "ab").as_deref(), Some("ab"));
+        assert_eq!(id(pipelines(&["ab1"]), "a").as_deref(), Some("ab1"));
+        assert_eq!(id(pipelines(&[]), "a"), None);
+    }
 }

@@ -4,5 +4,6 @@
 
 mod check;
 mod command_line;
+mod doctor;
 mod program;
 mod run;
