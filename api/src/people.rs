@@ -98,6 +98,22 @@ pub enum EventKind {
     },
 }
 
+impl EventKind {
+    /// The job that it is about; none where it is about the pipeline.
+    #[must_use]
+    pub fn job(&self) -> Option<&str> {
+        match self {
+            Self::JobStarted { job }
+            | Self::JobPhase { job, .. }
+            | Self::StepStarted { job, .. }
+            | Self::StepOutput { job, .. }
+            | Self::StepFinished { job, .. }
+            | Self::JobFinished { job, .. } => Some(job),
+            Self::PipelineFinished { .. } => None,
+        }
+    }
+}
+
 /// A pipeline in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PipelineSummary {
@@ -115,6 +131,12 @@ pub struct PipelineSummary {
     pub outcome: Option<PipelineOutcome>,
     /// Why, where it never had a plan.
     pub cause: Option<Cause>,
+    /// When the server removed its logs, in milliseconds since the epoch, once it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logs_removed: Option<i64>,
+    /// The same of its artifacts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifacts_removed: Option<i64>,
 }
 
 /// A pipeline with its jobs.
@@ -258,6 +280,14 @@ pub struct PipelineRequest {
     /// Only these jobs and what they need; all where empty.
     #[serde(default)]
     pub jobs: Vec<String>,
+}
+
+/// Runs a pipeline's commit again, as a new pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RerunRequest {
+    /// Only the jobs that did not succeed, and what they need.
+    #[serde(default)]
+    pub failed: bool,
 }
 
 /// A pipeline that was started.

@@ -13,7 +13,8 @@ use api::goat::{GoatConfig, TerminationKind, TerminationMessage};
 use api::operation::{Operation, Step, When};
 use api::people::{
     ArtifactView, AttemptView, AuditEntry, CancelRequest, Event, EventKind, JobView, PipelineRequest,
-    PipelineStarted, PipelineSummary, PipelineView, RepositoryView, StepView, TokenRequest, TokenResponse,
+    PipelineStarted, PipelineSummary, PipelineView, RepositoryView, RerunRequest, StepView, TokenRequest,
+    TokenResponse,
 };
 use api::plan::{Need, Plan, PlannedJob};
 use api::runner::claim::{Claim, ClaimRequest, Platform, Service};
@@ -665,12 +666,23 @@ fn summary() -> PipelineSummary {
         created: 1_767_225_600_000,
         outcome: Some(PipelineOutcome::Failed),
         cause: None,
+        logs_removed: None,
+        artifacts_removed: None,
     }
 }
 
 #[test]
 fn pipelines() {
     both_ways("people-pipelines-response", &vec![summary()]);
+    both_ways(
+        "people-pipeline-removed",
+        &PipelineSummary {
+            logs_removed: Some(1_769_817_600_000),
+            artifacts_removed: Some(1_769_817_600_000),
+            ..summary()
+        },
+    );
+    both_ways("people-rerun-request", &RerunRequest { failed: true });
     both_ways(
         "people-pipeline-response",
         &PipelineView {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use runtime::logs::Verbosity;
 
 use crate::commands;
-use crate::config::{Artifact, Command, CommandLine, Pipeline, Token, Webhook};
+use crate::config::{Command, CommandLine, Pipeline, Token, Webhook};
 use crate::error::{Ending, Failure, exit_code};
 use crate::output;
 
@@ -43,8 +43,11 @@ async fn dispatch(command: Command) -> Result<Ending, Failure> {
         Command::Follow(arguments) => commands::follow::run(&arguments).await,
         Command::Pipelines(arguments) => commands::pipelines::list(&arguments).await,
         Command::Pipeline(Pipeline::Show(arguments)) => commands::pipelines::show(&arguments).await,
+        Command::Logs(arguments) => commands::logs::run(&arguments).await,
         Command::Cancel(arguments) => commands::cancel::run(&arguments).await,
-        Command::Artifact(Artifact::Get(arguments)) => commands::artifact::get(&arguments).await,
+        Command::Rerun(arguments) => commands::rerun::run(&arguments).await,
+        Command::Artifacts(arguments) => commands::artifact::run(&arguments).await,
+        Command::Doctor(arguments) => commands::doctor::run(&arguments).await,
         Command::Audit(arguments) => commands::audit::run(&arguments).await,
         Command::Webhook(Webhook::Send(arguments)) => commands::webhook::send(arguments).await,
     }

@@ -3,15 +3,22 @@
 //! A token is never an argument, because arguments are visible to everybody on the machine: it comes from a
 //! file or from the environment.
 
+mod verbs;
+
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use api::{Millis, PipelineId, Secret};
+use api::{Millis, Secret};
 use clap::{Args, Parser, Subcommand};
 
 use crate::error::Failure;
+
+pub(crate) use verbs::{
+    ArtifactGet, Artifacts, ArtifactsCommand, Cancel, Doctor, Follow, Logs, Pipeline, PipelineShow,
+    Pipelines, Rerun,
+};
 
 /// The environment variable with the token for the people's API.
 pub(crate) const TOKEN: &str = "GOATHERD_TOKEN";
@@ -54,16 +61,22 @@ pub(crate) enum Command {
     /// Look at one pipeline.
     #[command(subcommand)]
     Pipeline(Pipeline),
+    /// Show what the jobs of a pipeline wrote.
+    Logs(Logs),
     /// Cancel a pipeline.
     Cancel(Cancel),
-    /// Fetch artifacts.
-    #[command(subcommand)]
-    Artifact(Artifact),
+    /// Run a pipeline's commit again, as a new pipeline.
+    Rerun(Rerun),
+    /// List a pipeline's artifacts, or get one.
+    #[command(alias = "artifact")]
+    Artifacts(Artifacts),
     /// Show the audit log.
     Audit(Audit),
     /// Send webhooks, as a Git provider does.
     #[command(subcommand)]
     Webhook(Webhook),
+    /// Say what this machine can and cannot do, and what follows.
+    Doctor(Doctor),
 }
 
 /// `goatherd server`.
@@ -216,87 +229,6 @@ pub(crate) struct Remote {
     /// The file with the admin token; else it is in GOATHERD_TOKEN.
     #[arg(long, alias = "admin-token-file", value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
-}
-
-/// `goatherd follow`.
-#[derive(Debug, Args)]
-pub(crate) struct Follow {
-    /// The pipeline's id.
-    pub(crate) pipeline: PipelineId,
-    /// Print one JSON object a line instead of text.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Which server to ask.
-    #[command(flatten)]
-    pub(crate) remote: Remote,
-}
-
-/// `goatherd pipelines`.
-#[derive(Debug, Args)]
-pub(crate) struct Pipelines {
-    /// Print one JSON object a line instead of text.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Which server to ask.
-    #[command(flatten)]
-    pub(crate) remote: Remote,
-}
-
-/// `goatherd pipeline`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Pipeline {
-    /// Show its jobs, attempts, steps and artifacts.
-    Show(PipelineShow),
-}
-
-/// `goatherd pipeline show`.
-#[derive(Debug, Args)]
-pub(crate) struct PipelineShow {
-    /// The pipeline's id.
-    pub(crate) pipeline: PipelineId,
-    /// Print one JSON object instead of text.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Which server to ask.
-    #[command(flatten)]
-    pub(crate) remote: Remote,
-}
-
-/// `goatherd cancel`.
-#[derive(Debug, Args)]
-pub(crate) struct Cancel {
-    /// The pipeline's id.
-    pub(crate) pipeline: PipelineId,
-    /// Why, for people.
-    #[arg(long, default_value = "")]
-    pub(crate) why: String,
-    /// Which server to ask.
-    #[command(flatten)]
-    pub(crate) remote: Remote,
-}
-
-/// `goatherd artifact`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Artifact {
-    /// Download an artifact and check that it is the one that the job sent.
-    Get(ArtifactGet),
-}
-
-/// `goatherd artifact get`.
-#[derive(Debug, Args)]
-pub(crate) struct ArtifactGet {
-    /// The pipeline's id.
-    pub(crate) pipeline: PipelineId,
-    /// The job's name.
-    pub(crate) job: String,
-    /// The artifact's name.
-    pub(crate) name: String,
-    /// Where it goes; `-` for standard output [default: the artifact's file name, here].
-    #[arg(long, short, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
-    /// Which server to ask.
-    #[command(flatten)]
-    pub(crate) remote: Remote,
 }
 
 /// `goatherd audit`.

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use api::{Cause, PipelineOutcome};
+use api::{Cause, Outcome, PipelineOutcome};
 use container_agent::AgentError;
 
 /// A command that ended as it should, whatever came out.
@@ -21,6 +21,16 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
+    /// How a command ends that saw a job through.
+    pub(crate) const fn of_job(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Succeeded => Self::Succeeded,
+            Outcome::Failed | Outcome::InfraFailed | Outcome::Skipped => Self::Failed,
+            Outcome::Cancelled => Self::Cancelled,
+            Outcome::TimedOut => Self::TimedOut,
+        }
+    }
+
     /// How a command ends that saw a pipeline through.
     pub(crate) fn of(outcome: PipelineOutcome, cause: Option<&Cause>) -> Self {
         match (outcome, cause) {

@@ -10,6 +10,7 @@ mod snapshot;
 mod together;
 mod tools;
 mod variables;
+mod which;
 
 use std::process::ExitCode;
 

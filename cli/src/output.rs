@@ -26,6 +26,35 @@ pub(crate) fn complain(text: &str) {
     let _gone = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n"));
 }
 
+/// A ref as people say it: `main` for `refs/heads/main`.
+pub(crate) fn reference(reference: &str) -> &str {
+    ["refs/heads/", "refs/tags/"]
+        .iter()
+        .find_map(|prefix| reference.strip_prefix(prefix))
+        .unwrap_or(reference)
+}
+
+/// The beginning of a commit's id.
+pub(crate) fn commit(commit: &str) -> &str {
+    commit.get(..12).unwrap_or(commit)
+}
+
+/// Rows with their columns one under the other.
+pub(crate) fn table(rows: &[Vec<String>]) -> Vec<String> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths);
+        let cells: Vec<String> = cells.map(|(cell, width)| format!("{cell:width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
 /// How a pipeline's events are shown.
 #[derive(Debug)]
 pub(crate) enum View {

@@ -9,6 +9,9 @@ use crate::{ClientError, tls};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long a connection is kept for the next call: shorter than a server or a proxy keeps one, so that no call
+/// goes out on a connection that is being closed.
+const IDLE: Duration = Duration::from_secs(20);
 
 /// A client of one server. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -104,6 +107,7 @@ pub fn http(base_url: &str, user_agent: &str) -> Result<reqwest::Client, ClientE
     let mut http = reqwest::Client::builder()
         .user_agent(user_agent)
         .connect_timeout(CONNECT)
+        .pool_idle_timeout(IDLE)
         .redirect(reqwest::redirect::Policy::none())
         .tls_backend_preconfigured(tls::config(roots)?);
     if is_loopback(&url) {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use api::people::{
     AuditEntry, CancelRequest, Event, PipelineRequest, PipelineStarted, PipelineSummary, PipelineView,
-    TokenRequest, TokenResponse,
+    RepositoryView, RerunRequest, TokenRequest, TokenResponse,
 };
 use api::{PipelineId, TaskId};
 use futures_util::{Stream, StreamExt as _, stream};
-use percent_encoding::utf8_percent_encode;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 
 use crate::send::attempt;
@@ -37,6 +37,55 @@ impl Client {
         self.get("/api/v1/pipelines", Effort::Within(LIMIT))
             .await?
             .ok_or_else(crate::runner::empty)
+    }
+
+    /// The newest of these pipelines, newest first.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn pipelines_which(&self, which: &Which<'_>) -> Result<Vec<PipelineSummary>, ClientError> {
+        self.get(&which.path(), Effort::Within(LIMIT))
+            .await?
+            .ok_or_else(crate::runner::empty)
+    }
+
+    /// Runs a pipeline's commit again.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn rerun(
+        &self,
+        id: &PipelineId,
+        request: &RerunRequest,
+    ) -> Result<PipelineStarted, ClientError> {
+        self.ask(
+            &format!("/api/v1/pipelines/{id}/rerun"),
+            request,
+            Effort::Once(LIMIT),
+        )
+        .await
+    }
+
+    /// The repositories that the server knows.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn repositories(&self) -> Result<Vec<RepositoryView>, ClientError> {
+        self.get("/api/v1/repositories", Effort::Within(LIMIT))
+            .await?
+            .ok_or_else(crate::runner::empty)
+    }
+
+    /// What a job's newest attempt has written so far, piece by piece.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn log(
+        &self,
+        task: &TaskId,
+    ) -> Result<impl Stream<Item = Result<Vec<u8>, ClientError>> + Send + use<>, ClientError> {
+        let response = attempt(self.request(Method::GET, &format!("/api/v1/jobs/{task}/log"))).await?;
+        Ok(pieces(response))
     }
 
     /// One pipeline.
@@ -97,10 +146,7 @@ impl Client {
             utf8_percent_encode(name, NAME)
         );
         let response = attempt(self.request(Method::GET, &path)).await?;
-        Ok(response.bytes_stream().map(|piece| match piece {
-            Ok(bytes) => Ok(bytes.to_vec()),
-            Err(error) => Err(ClientError::Transport(error.without_url())),
-        }))
+        Ok(pieces(response))
     }
 
     /// The events of a pipeline after `cursor`, live, until it has finished or the connection breaks: each
@@ -113,9 +159,28 @@ impl Client {
         id: &PipelineId,
         cursor: u64,
     ) -> Result<impl Stream<Item = Result<(u64, Event), ClientError>> + Send + use<>, ClientError> {
-        let request = self
-            .request(Method::GET, &format!("/api/v1/pipelines/{id}/events"))
-            .header("Last-Event-ID", cursor);
+        self.event_stream(&format!("/api/v1/pipelines/{id}/events"), cursor)
+            .await
+    }
+
+    /// The events of a pipeline so far.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn events_so_far(
+        &self,
+        id: &PipelineId,
+    ) -> Result<impl Stream<Item = Result<(u64, Event), ClientError>> + Send + use<>, ClientError> {
+        self.event_stream(&format!("/api/v1/pipelines/{id}/events?wait=false"), 0)
+            .await
+    }
+
+    async fn event_stream(
+        &self,
+        path: &str,
+        cursor: u64,
+    ) -> Result<impl Stream<Item = Result<(u64, Event), ClientError>> + Send + use<>, ClientError> {
+        let request = self.request(Method::GET, path).header("Last-Event-ID", cursor);
         let response = attempt(request).await?;
         let reader = EventReader {
             bytes: Box::pin(response.bytes_stream()),
@@ -126,6 +191,46 @@ impl Client {
             Ok(reader.next().await?.map(|event| (event, reader)))
         }))
     }
+}
+
+/// Which pipelines are asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Which<'a> {
+    /// Those whose id begins so.
+    pub prefix: Option<&'a str>,
+    /// Those of this commit.
+    pub commit: Option<&'a str>,
+    /// Those of this repository.
+    pub repository: Option<&'a str>,
+    /// No more than these.
+    pub limit: u32,
+}
+
+impl Which<'_> {
+    fn path(&self) -> String {
+        let mut path = format!("/api/v1/pipelines?limit={}", self.limit);
+        for (name, value) in [
+            ("prefix", self.prefix),
+            ("commit", self.commit),
+            ("repository", self.repository),
+        ] {
+            if let Some(value) = value {
+                path.push_str(&format!(
+                    "&{name}={}",
+                    utf8_percent_encode(value, NON_ALPHANUMERIC)
+                ));
+            }
+        }
+        path
+    }
+}
+
+/// A body, piece by piece.
+fn pieces(response: reqwest::Response) -> impl Stream<Item = Result<Vec<u8>, ClientError>> + Send + use<> {
+    response.bytes_stream().map(|piece| match piece {
+        Ok(bytes) => Ok(bytes.to_vec()),
+        Err(error) => Err(ClientError::Transport(error.without_url())),
+    })
 }
 
 /// Takes server-sent events apart. Source: <https://html.spec.whatwg.org/multipage/server-sent-events.html>;

@@ -268,11 +268,7 @@ impl Installation {
     /// # Panics
     /// When it does not answer with success.
     pub async fn answer(&self, path: &str) -> Vec<u8> {
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(no_tls())
-            .no_proxy()
-            .build()
-            .expect("a client can be made");
+        let http = provider::plain_http();
         let request = http
             .get(format!("{}/{path}", self.url()))
             .bearer_auth(self.admin_token().expose());

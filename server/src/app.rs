@@ -7,7 +7,6 @@ use std::time::Duration;
 use api::Secret;
 use api::people::TokenRequest;
 use axum::Router;
-use axum::serve::ListenerExt;
 use store::{Settings, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
@@ -17,15 +16,17 @@ use tokio_util::sync::CancellationToken;
 use crate::artifacts::Artifacts;
 use crate::auth::Auth;
 use crate::compile::Compiler;
-use crate::config::{Config, Exposure, Repository};
+use crate::config::{Config, Exposure, Limits, Repository};
 use crate::error::ServerError;
 use crate::git::Mirrors;
 use crate::http::{self, Shared};
+use crate::retention::Keeper;
+use crate::room::Room;
 use crate::secrets::Secrets;
 use crate::statuses::{self, Statuses};
 
-/// How long open calls get when the server stops.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long the parts of the server, and then the store, get to end.
+const CLOSING: Duration = Duration::from_secs(10);
 /// How much of webhook bodies is in memory at once, in MiB.
 const WEBHOOK_SPACE: usize = 256;
 
@@ -36,8 +37,11 @@ pub struct App {
     address: SocketAddr,
     public_url: String,
     router: Router,
+    limits: Limits,
     compiler: Compiler,
     statuses: Statuses,
+    keeper: Keeper,
+    room: Arc<Room>,
     store: Store,
     stopping: CancellationToken,
     first_admin_token: Option<Secret>,
@@ -75,6 +79,12 @@ impl App {
         let public_url = config.public_url.clone().unwrap_or_else(|| url_of(address));
         let statuses = Statuses::new(&config.statuses, &store, &public_url)?;
         statuses::say_who_is_not_told(&config);
+        let room = Arc::new(Room::of(&config.data, config.least_free));
+        let keeper = Keeper {
+            store: store.clone(),
+            artifacts: artifacts.clone(),
+            settings: config.retention,
+        };
         let stopping = CancellationToken::new();
         let wake = Arc::new(Notify::new());
         let repositories: Arc<[Repository]> = config.repositories.into();
@@ -86,6 +96,7 @@ impl App {
             extra_environment: config.extra_environment,
             extra_secrets: config.extra_secrets,
             artifacts,
+            room: Arc::clone(&room),
             largest_artifact: config.largest_artifact,
             secrets: Secrets::new(config.secrets),
             mirrors: Arc::clone(&mirrors),
@@ -100,6 +111,7 @@ impl App {
             address,
             public_url,
             router: http::router(Arc::new(shared)),
+            limits: config.limits,
             compiler: Compiler {
                 store: store.clone(),
                 mirrors,
@@ -109,6 +121,8 @@ impl App {
                 wake,
             },
             statuses,
+            keeper,
+            room,
             store,
             stopping,
             first_admin_token,
@@ -155,8 +169,11 @@ impl App {
             listener,
             address,
             router,
+            limits,
             compiler,
             statuses,
+            keeper,
+            room,
             store,
             stopping,
             ..
@@ -165,32 +182,30 @@ impl App {
         parts.spawn(compiler.run(stopping.clone()));
         parts.spawn(statuses.run(stopping.clone()));
         parts.spawn(crate::clock::run(store.clone(), stopping.clone()));
-        let listener = listener.tap_io(|connection| {
-            // Small answers must not wait for more; where it fails they merely wait.
-            let _slower = connection.set_nodelay(true);
-        });
-        let mut serving = tokio::spawn(
-            axum::serve(listener, router)
-                .with_graceful_shutdown(stopping.clone().cancelled_owned())
-                .into_future(),
-        );
+        parts.spawn(keeper.run(stopping.clone()));
+        parts.spawn(crate::room::watch(room, stopping.clone()));
+        let mut serving = tokio::spawn(crate::serve::serve(listener, router, limits, stopping.clone()));
         tracing::info!(%address, "serving");
 
         let ended = tokio::select! {
             () = shutdown.cancelled() => Ok(()),
-            served = &mut serving => match served {
-                Ok(Err(error)) => Err(ServerError::Serve(error)),
-                Ok(Ok(())) | Err(_) => Err(ServerError::Ended),
-            },
+            _ = &mut serving => Err(ServerError::Ended),
             _ = parts.join_next() => Err(ServerError::Ended),
         };
         stopping.cancel();
-        if !serving.is_finished() && tokio::time::timeout(DRAIN, &mut serving).await.is_err() {
-            tracing::warn!("some calls did not end in time");
-            serving.abort();
+        if !serving.is_finished() && serving.await.is_err() {
+            tracing::error!("serving broke off");
         }
-        while parts.join_next().await.is_some() {}
-        store.close().await;
+        let closed = tokio::time::timeout(CLOSING, async {
+            while parts.join_next().await.is_some() {}
+            store.close().await;
+        });
+        if closed.await.is_err() {
+            // A disk that does not answer must not keep the process: what was answered is in the log that
+            // SQLite keeps, and the next start checks the file.
+            tracing::error!("the store could not be closed in time");
+            return ended.and(Err(ServerError::NotClosed));
+        }
         tracing::info!("stopped");
         ended
     }

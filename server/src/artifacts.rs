@@ -6,14 +6,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use api::AttemptRef;
+use api::{AttemptRef, TaskId};
 use axum::body::{Body, BodyDataStream};
 use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
+use store::Kept;
 use tokio::io::AsyncWriteExt;
 
 /// The longest that a sender may send nothing.
 const SILENCE: Duration = Duration::from_secs(60);
+
+/// What is being received, beside the jobs' folders.
+const INCOMING: &str = "incoming";
 
 /// The folder of all artifacts.
 #[derive(Debug, Clone)]
@@ -50,7 +54,7 @@ impl Artifacts {
     /// Opens the folder, and removes what was being received when the last server ended.
     pub(crate) fn open(data: &Path) -> io::Result<Self> {
         let root = data.join("artifacts");
-        let incoming = root.join("incoming");
+        let incoming = root.join(INCOMING);
         match fs::remove_dir_all(&incoming) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -67,7 +71,7 @@ impl Artifacts {
         expected: &str,
         limit: u64,
     ) -> Result<u64, ArtifactError> {
-        let incoming = self.root.join("incoming").join(random_name()?);
+        let incoming = self.root.join(INCOMING).join(random_name()?);
         let received = write(&incoming, body.into_data_stream(), limit).await;
         let kept = match received {
             Ok((size, found)) if found == expected => {
@@ -94,6 +98,41 @@ impl Artifacts {
     /// Opens an artifact of an attempt.
     pub(crate) async fn read(&self, attempt: &AttemptRef, sha256: &str) -> io::Result<tokio::fs::File> {
         tokio::fs::File::open(self.place(attempt, sha256)).await
+    }
+
+    /// The jobs that have files here.
+    pub(crate) async fn tasks(&self) -> Vec<TaskId> {
+        let root = self.root.clone();
+        let names = on_a_thread(move || names(&root)).await.unwrap_or_default();
+        names
+            .into_iter()
+            .filter(|name| name != INCOMING)
+            .filter_map(|name| TaskId::new(name).ok())
+            .collect()
+    }
+
+    /// Removes the files of a job, but for those of these attempts and checksums. For jobs of which no more can
+    /// come.
+    pub(crate) async fn keep_only(&self, task: &TaskId, kept: Kept) -> io::Result<()> {
+        let folder = self.root.join(task.as_str());
+        on_a_thread(move || {
+            for attempt in names(&folder)? {
+                let inside = folder.join(&attempt);
+                for sha256 in names(&inside)? {
+                    let named = attempt
+                        .parse()
+                        .is_ok_and(|number| kept.contains(&(number, sha256.clone())));
+                    if !named {
+                        fs::remove_file(inside.join(sha256))?;
+                    }
+                }
+                // It fails for a folder that still holds something.
+                let _kept = fs::remove_dir(&inside);
+            }
+            let _kept = fs::remove_dir(&folder);
+            Ok(())
+        })
+        .await
     }
 
     fn place(&self, attempt: &AttemptRef, sha256: &str) -> PathBuf {
@@ -149,6 +188,16 @@ fn keep(from: &Path, place: &Path) -> io::Result<()> {
         fs::File::open(folder)?.sync_all()?;
     }
     Ok(())
+}
+
+/// What a folder holds; nothing where there is none.
+fn names(folder: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+    entries.map(name).collect()
 }
 
 async fn on_a_thread<T: Send + 'static>(

@@ -6,6 +6,7 @@ mod environment;
 mod file;
 mod private;
 mod repository;
+mod retention;
 mod statuses;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ pub use duration::parse as parse_duration;
 pub(crate) use environment::inherited;
 pub(crate) use private::read_private;
 pub use repository::{Protocol, Repository};
+pub use retention::Retention;
 pub use statuses::StatusAccess;
 
 pub use crate::secrets::{SecretsSettings, SecretsSource};
@@ -63,6 +65,13 @@ pub struct Config {
     pub secrets: SecretsSettings,
     /// The largest artifact that it takes, in bytes.
     pub largest_artifact: u64,
+    /// What callers may take.
+    pub limits: Limits,
+    /// How long things are kept.
+    pub retention: Retention,
+    /// The least free space, in bytes, with which new work is taken; 512 MiB, or 5 % of a smaller disk, where
+    /// absent.
+    pub least_free: Option<u64>,
     /// An admin token beside the stored one, for as long as the process runs: never on disk.
     pub admin_token: Option<Secret>,
 }
@@ -137,6 +146,25 @@ impl Default for GitSettings {
     }
 }
 
+/// What callers may take before they have shown any right to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The most connections at once; further ones are turned away. Fewer where the process may not have as many
+    /// files open.
+    pub connections: u32,
+    /// How long a request's header may take, and how long a connection may wait for its next request.
+    pub header_timeout: Millis,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 16_384,
+            header_timeout: Millis::seconds(30),
+        }
+    }
+}
+
 impl Config {
     /// The defaults for a data folder: this machine only, nothing known yet.
     #[must_use]
@@ -158,6 +186,9 @@ impl Config {
             git: GitSettings::default(),
             secrets: SecretsSettings::default(),
             largest_artifact: 5 * 1024 * 1024 * 1024,
+            limits: Limits::default(),
+            retention: Retention::default(),
+            least_free: None,
             admin_token: None,
         }
     }

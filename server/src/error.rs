@@ -46,9 +46,9 @@ pub enum ServerError {
         #[source]
         source: Box<client::ClientError>,
     },
-    /// Serving failed.
-    #[error("cannot go on serving")]
-    Serve(#[source] io::Error),
+    /// The store did not close in time: its disk does not answer.
+    #[error("the store could not be closed in time")]
+    NotClosed,
     /// A part of the server ended by itself: a fault of ours.
     #[error("a part of the server ended unexpectedly")]
     Ended,

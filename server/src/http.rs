@@ -32,6 +32,7 @@ use crate::artifacts::Artifacts;
 use crate::auth::Auth;
 use crate::config::{Hook, Repository};
 use crate::git::Mirrors;
+use crate::room::Room;
 use crate::secrets::Secrets;
 use answer::Failure;
 
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     /// For every task that may have secrets, over its own.
     pub(crate) extra_secrets: BTreeMap<String, Secret>,
     pub(crate) artifacts: Artifacts,
+    pub(crate) room: Arc<Room>,
     pub(crate) largest_artifact: u64,
     pub(crate) mirrors: Arc<Mirrors>,
     pub(crate) secrets: Secrets,
@@ -61,6 +63,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Refuses new work while the disk has too little room for what runs already.
+    fn takes_work(&self) -> answer::Answer<()> {
+        self.room.low().map_or(Ok(()), |low| Err(Failure::disk_low(low)))
+    }
+
     /// The repository of this name. Providers do not tell upper from lower case in names.
     fn repository(&self, name: &str) -> Option<&Repository> {
         let mut known = self.repositories.iter();
@@ -109,6 +116,7 @@ fn people() -> Router<Arc<Shared>> {
         .route("/api/v1/pipelines", get(people::pipelines).post(people::create))
         .route("/api/v1/pipelines/{id}", get(people::pipeline))
         .route("/api/v1/pipelines/{id}/cancel", post(people::cancel_pipeline))
+        .route("/api/v1/pipelines/{id}/rerun", post(people::rerun))
         .route("/api/v1/pipelines/{id}/events", get(events::follow))
         .route("/api/v1/jobs/{task}/log", get(people::log))
         .route("/api/v1/jobs/{task}/cancel", post(people::cancel_job))

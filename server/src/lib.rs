@@ -4,7 +4,8 @@
 //! [`App::run`] serves until it is told to stop. What may happen to a pipeline, a job and an attempt is
 //! decided in `queue` and kept by `store`; this crate translates HTTP to those rules and back (`http`),
 //! reads configs from repositories (`compile`, `git`), keeps artifacts on disk (`artifacts`), tells Git
-//! providers how commits do (`statuses`) and calls the store when a deadline passes (`clock`).
+//! providers how commits do (`statuses`), removes what is old (`retention`), sees to it that there is room
+//! (`room`) and calls the store when a deadline passes (`clock`).
 
 mod app;
 mod artifacts;
@@ -15,7 +16,10 @@ pub mod config;
 mod error;
 mod git;
 mod http;
+mod retention;
+mod room;
 mod secrets;
+mod serve;
 mod statuses;
 
 pub use app::{App, create_class_token};

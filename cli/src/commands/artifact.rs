@@ -1,4 +1,4 @@
-//! `goatherd artifact`, and downloading for `run`.
+//! `goatherd artifacts`, and downloading for `run`.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -6,22 +6,90 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use api::TaskId;
-use api::people::{ArtifactView, JobView};
+use api::people::{ArtifactView, JobView, PipelineView};
 use client::Client;
 use futures_util::StreamExt as _;
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::config::ArtifactGet;
+use crate::config::{ArtifactGet, Artifacts, ArtifactsCommand};
 use crate::error::{Ending, Failure};
-use crate::output;
+use crate::output::{self, json, time};
+use crate::which;
+
+/// Lists artifacts, or gets one.
+pub(crate) async fn run(arguments: &Artifacts) -> Result<Ending, Failure> {
+    match &arguments.command {
+        Some(ArtifactsCommand::Get(arguments)) => get(arguments).await,
+        None => list(arguments).await,
+    }
+}
+
+/// An artifact in a list for programs.
+#[derive(Debug, Serialize)]
+struct Listed<'a> {
+    job: &'a str,
+    task: &'a TaskId,
+    #[serde(flatten)]
+    artifact: &'a ArtifactView,
+}
+
+async fn list(arguments: &Artifacts) -> Result<Ending, Failure> {
+    let client = arguments.remote.client()?;
+    let (pipeline, job) =
+        which::pipeline_and_job(&client, arguments.pipeline.as_deref(), arguments.job.as_deref()).await?;
+    there_still(&pipeline)?;
+    let mut rows = Vec::new();
+    for known in &pipeline.jobs {
+        if job.as_ref().is_some_and(|job| *job != known.name) {
+            continue;
+        }
+        for artifact in &known.artifacts {
+            if arguments.json {
+                output::line(&json::to_line(&Listed {
+                    job: &known.name,
+                    task: &known.task,
+                    artifact,
+                }));
+            }
+            rows.push(vec![
+                known.name.clone(),
+                artifact.name.clone(),
+                artifact.size.to_string(),
+                artifact.sha256.clone(),
+            ]);
+        }
+    }
+    if !arguments.json {
+        output::table(&rows).iter().for_each(|line| output::line(line));
+    }
+    if rows.is_empty() {
+        output::complain("there are no artifacts");
+    }
+    Ok(Ending::Succeeded)
+}
+
+/// Whether retention left the artifacts where they were.
+fn there_still(pipeline: &PipelineView) -> anyhow::Result<()> {
+    match pipeline.summary.artifacts_removed {
+        None => Ok(()),
+        Some(at) => bail!(
+            "the artifacts of pipeline {} were removed {}, as the server's retention says",
+            pipeline.summary.id,
+            time::moment(at)
+        ),
+    }
+}
 
 /// Downloads one artifact.
-pub(crate) async fn get(arguments: &ArtifactGet) -> Result<Ending, Failure> {
+async fn get(arguments: &ArtifactGet) -> Result<Ending, Failure> {
     let client = arguments.remote.client()?;
+    let pipeline = which::named(&client, &arguments.pipeline).await?;
     let pipeline = client
-        .pipeline(&arguments.pipeline)
+        .pipeline(&pipeline.id)
         .await
         .context("cannot get the pipeline")?;
+    there_still(&pipeline)?;
     let job = pipeline
         .jobs
         .iter()

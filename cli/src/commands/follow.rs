@@ -1,10 +1,11 @@
 //! `goatherd follow`, and following for `run`.
 
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use api::people::EventKind;
+use api::people::{Event, EventKind};
 use api::{Cause, PipelineId, PipelineOutcome};
 use client::Client;
 use futures_util::StreamExt as _;
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 use crate::config::Follow;
 use crate::error::{Ending, Failure};
 use crate::output::View;
+use crate::which;
 
 /// How long a server may be away.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,7 +24,8 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// Follows a pipeline of a server, from its first event.
 pub(crate) async fn run(arguments: &Follow) -> Result<Ending, Failure> {
     let client = arguments.remote.client()?;
-    let (outcome, cause) = follow(&client, &arguments.pipeline, &mut View::new(arguments.json)).await?;
+    let pipeline = which::pipeline(&client, arguments.pipeline.as_ref()).await?;
+    let (outcome, cause) = follow(&client, &pipeline.id, &mut View::new(arguments.json)).await?;
     Ok(Ending::of(outcome, cause.as_ref()))
 }
 
@@ -32,6 +35,46 @@ pub(crate) async fn follow(
     pipeline: &PipelineId,
     view: &mut View,
 ) -> anyhow::Result<(PipelineOutcome, Option<Cause>)> {
+    watch(client, pipeline, |event| {
+        view.show(event);
+        match &event.what {
+            EventKind::PipelineFinished { outcome, cause } => ControlFlow::Break((*outcome, cause.clone())),
+            _ => ControlFlow::Continue(()),
+        }
+    })
+    .await
+}
+
+/// Shows all events of one job until its last, or the pipeline's.
+pub(crate) async fn follow_job(
+    client: &Client,
+    pipeline: &PipelineId,
+    job: &str,
+    view: &mut View,
+) -> anyhow::Result<Ending> {
+    watch(client, pipeline, |event| {
+        if event.what.job() == Some(job) {
+            view.show(event);
+        }
+        match &event.what {
+            EventKind::JobFinished {
+                job: one, outcome, ..
+            } if one == job => ControlFlow::Break(Ending::of_job(*outcome)),
+            EventKind::PipelineFinished { outcome, cause } => {
+                ControlFlow::Break(Ending::of(*outcome, cause.as_ref()))
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    })
+    .await
+}
+
+/// Takes all events until `take` has what it wants.
+async fn watch<T>(
+    client: &Client,
+    pipeline: &PipelineId,
+    mut take: impl FnMut(&Event) -> ControlFlow<T>,
+) -> anyhow::Result<T> {
     let mut cursor = 0;
     let mut heard: Option<Instant> = None;
     loop {
@@ -42,9 +85,8 @@ pub(crate) async fn follow(
                     match events.next().await {
                         Some(Ok((at, event))) => {
                             (cursor, heard) = (at, Some(Instant::now()));
-                            view.show(&event);
-                            if let EventKind::PipelineFinished { outcome, cause } = event.what {
-                                return Ok((outcome, cause));
+                            if let ControlFlow::Break(end) = take(&event) {
+                                return Ok(end);
                             }
                         }
                         Some(Err(error)) => break Some(error),

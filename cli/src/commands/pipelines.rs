@@ -3,34 +3,58 @@
 use anyhow::Context as _;
 use api::people::{JobView, PipelineSummary, PipelineView};
 
+use client::people::Which;
+
 use crate::config::{PipelineShow, Pipelines};
 use crate::error::{Ending, Failure};
 use crate::output::{self, json, time};
+use crate::which;
 
 /// Lists the newest pipelines.
 pub(crate) async fn list(arguments: &Pipelines) -> Result<Ending, Failure> {
-    let pipelines = arguments
-        .remote
-        .client()?
-        .pipelines()
+    let which = Which {
+        prefix: None,
+        commit: None,
+        repository: arguments.repository.as_deref(),
+        limit: arguments.limit,
+    };
+    let client = arguments.remote.client()?;
+    let pipelines = client
+        .pipelines_which(&which)
         .await
         .context("cannot list pipelines")?;
-    for summary in &pipelines {
-        output::line(&if arguments.json {
-            json::to_line(summary)
-        } else {
-            headline(summary)
-        });
+    if arguments.json {
+        pipelines
+            .iter()
+            .for_each(|summary| output::line(&json::to_line(summary)));
+        return Ok(Ending::Succeeded);
     }
+    let rows: Vec<Vec<String>> = pipelines.iter().map(row).collect();
+    output::table(&rows).iter().for_each(|line| output::line(line));
     Ok(Ending::Succeeded)
+}
+
+fn row(summary: &PipelineSummary) -> Vec<String> {
+    vec![
+        summary.id.to_string(),
+        summary.repository.clone(),
+        output::reference(&summary.reference).to_owned(),
+        output::commit(&summary.commit).to_owned(),
+        time::age(summary.created),
+        outcome(summary).to_owned(),
+    ]
+}
+
+fn outcome(summary: &PipelineSummary) -> &'static str {
+    summary.outcome.map_or("running", api::PipelineOutcome::word)
 }
 
 /// Shows one pipeline.
 pub(crate) async fn show(arguments: &PipelineShow) -> Result<Ending, Failure> {
-    let view = arguments
-        .remote
-        .client()?
-        .pipeline(&arguments.pipeline)
+    let client = arguments.remote.client()?;
+    let summary = which::pipeline(&client, arguments.pipeline.as_ref()).await?;
+    let view = client
+        .pipeline(&summary.id)
         .await
         .context("cannot get the pipeline")?;
     if arguments.json {
@@ -42,8 +66,8 @@ pub(crate) async fn show(arguments: &PipelineShow) -> Result<Ending, Failure> {
 }
 
 fn headline(summary: &PipelineSummary) -> String {
-    let outcome = summary.outcome.map_or("running", api::PipelineOutcome::word);
-    let commit: String = summary.commit.chars().take(12).collect();
+    let outcome = outcome(summary);
+    let commit = output::commit(&summary.commit);
     let PipelineSummary {
         id,
         repository,
@@ -62,6 +86,14 @@ fn text(view: &PipelineView) -> Vec<String> {
     if let Some(cause) = &view.summary.cause {
         lines.push(format!("  {}", cause.sentence()));
         lines.push(format!("  hint: {}", cause.hint()));
+    }
+    for (what, removed) in [
+        ("logs", view.summary.logs_removed),
+        ("artifacts", view.summary.artifacts_removed),
+    ] {
+        if let Some(at) = removed {
+            lines.push(format!("  {what} removed {}", time::moment(at)));
+        }
     }
     for job in &view.jobs {
         lines.extend(job_text(job));

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use api::Secret;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use runtime::stop::Stops;
 use server::config::{Exposure, Hook, Repository};
 use server::{App, Config};
@@ -19,6 +20,10 @@ use crate::together::{Agents, Together};
 /// Runs the server, with `--dev` an agent too, until it is stopped.
 pub(crate) async fn run(arguments: Server, stops: Stops) -> Result<Ending, Failure> {
     let config = configuration(&arguments)?;
+    if !arguments.dev {
+        // Jobs of --dev would inherit it, and some programs take as long as they may have files.
+        raise_open_files();
+    }
     let mut classes = vec![config.default_resource_class.clone()];
     classes.extend(
         arguments
@@ -56,6 +61,22 @@ pub(crate) async fn run(arguments: Server, stops: Stops) -> Result<Ending, Failu
     }
     together.stop(&stops.second).await?;
     Ok(Ending::Succeeded)
+}
+
+/// Lets this process have as many files open as it may: each connection is one.
+fn raise_open_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        if soft < hard {
+            setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+        } else {
+            Ok(())
+        }
+    });
+    if let Err(error) = raised {
+        output::complain(&format!(
+            "warning: the limit of open files stays as it is: {error}"
+        ));
+    }
 }
 
 /// The configuration file, with what the command line says over it.

@@ -1,5 +1,7 @@
 //! Times and durations for people.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 /// Milliseconds as seconds with a tenth: `12.3s`.
 pub(crate) fn seconds(milliseconds: u64) -> String {
     format!("{}.{}s", milliseconds / 1000, milliseconds % 1000 / 100)
@@ -12,6 +14,23 @@ pub(crate) fn moment(milliseconds: i64) -> String {
     let (year, month, day) = date(days);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// How long ago a moment was, in the largest unit that fits: `5m`.
+pub(crate) fn age(milliseconds: i64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    // The server's clock may be ahead of this one.
+    in_words(now.saturating_sub(milliseconds).max(0) / 1000)
+}
+
+fn in_words(seconds: i64) -> String {
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..86_400 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
 }
 
 /// The date of a day since the epoch. Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms",
@@ -43,6 +62,13 @@ mod tests {
             (4_107_542_400_000, "2100-03-01 00:00:00Z"),
         ] {
             assert_eq!(moment(milliseconds), text);
+        }
+    }
+
+    #[test]
+    fn an_age_has_one_unit() {
+        for (seconds, text) in [(0, "0s"), (59, "59s"), (60, "1m"), (7199, "1h"), (172_800, "2d")] {
+            assert_eq!(in_words(seconds), text);
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod check;
 mod command_line;
+mod doctor;
 mod program;
 mod run;
 mod run_home;

@@ -3,7 +3,7 @@
 use api::Millis;
 use serde::Deserialize;
 
-/// A duration in a configuration file: `300ms`, `90s`, `1h30m`.
+/// A duration in a configuration file: `300ms`, `90s`, `1h30m`, `30d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct Duration(pub(super) Millis);
@@ -14,7 +14,7 @@ impl TryFrom<String> for Duration {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         parse(&text).map(Self).ok_or_else(|| {
             format!(
-                "`{text}` is no duration; write whole numbers with units, such as `300ms`, `90s` or `1h30m`"
+                "`{text}` is no duration; write whole numbers with units, such as `300ms`, `90s`, `1h30m` or `30d`"
             )
         })
     }
@@ -35,6 +35,7 @@ pub fn parse(text: &str) -> Option<Millis> {
             "s" => 1000,
             "m" => 60_000,
             "h" => 3_600_000,
+            "d" => 86_400_000,
             _ => return None,
         };
         rest = &rest[unit_length..];
@@ -54,6 +55,7 @@ mod tests {
             ("300ms", 300),
             ("90s", 90_000),
             ("1h30m", 5_400_000),
+            ("30d", 2_592_000_000),
             ("1m1s1ms", 61_001),
         ] {
             assert_eq!(parse(text), Some(Millis(milliseconds)), "{text}");
@@ -69,7 +71,7 @@ mod tests {
             "1.5h",
             "-1s",
             "1 s",
-            "1d",
+            "1w",
             "99999999999999999999s",
             "9999999999999999999h",
             "5é",

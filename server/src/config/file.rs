@@ -4,6 +4,7 @@ mod repository;
 mod statuses;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::duration::Duration;
-use super::{Config, ConfigError, GitSettings, Hook, SecretsSettings, environment};
+use super::{Config, ConfigError, GitSettings, Hook, Limits, SecretsSettings, environment, retention};
 use repository::RepositorySection;
 use statuses::ForgeSection;
 
@@ -33,6 +34,10 @@ struct File {
     secrets: Option<Spanned<SecretsSection>>,
     #[serde(default)]
     forge: ForgeSection,
+    #[serde(default)]
+    limits: LimitsSection,
+    #[serde(default)]
+    retention: Option<Spanned<retention::Section>>,
     #[serde(default, rename = "repository")]
     repositories: Vec<RepositorySection>,
     #[serde(default, rename = "hook")]
@@ -64,6 +69,14 @@ struct GitSection {
 }
 
 #[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitsSection {
+    connections: Option<NonZeroU32>,
+    header_timeout: Option<Duration>,
+    min_free_mib: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SecretsSection {
     timeout: Option<Duration>,
@@ -138,6 +151,11 @@ pub(super) fn read(text: &str, base: &Path) -> Result<Config, ConfigError> {
     config.git = git_of(&file.git);
     if let Some(secrets) = &file.secrets {
         config.secrets = lines.at(secrets, secrets_of(secrets.get_ref()))?;
+    }
+    config.limits = limits_of(&file.limits);
+    config.least_free = file.limits.min_free_mib.map(|mib| u64::from(mib) * 1024 * 1024);
+    if let Some(section) = &file.retention {
+        config.retention = lines.at(section, section.get_ref().read())?;
     }
     config.repositories = repository::all(lines, &file.repositories, base)?;
     config.hooks = hooks(lines, &file.hooks, base)?;
@@ -218,6 +236,16 @@ fn secrets_of(section: &SecretsSection) -> Result<SecretsSettings, ConfigError> 
         Err(ConfigError::new("`patience` of secrets is longer than 4m"))
     } else {
         Ok(settings)
+    }
+}
+
+fn limits_of(section: &LimitsSection) -> Limits {
+    let defaults = Limits::default();
+    Limits {
+        connections: section.connections.map_or(defaults.connections, NonZeroU32::get),
+        header_timeout: section
+            .header_timeout
+            .map_or(defaults.header_timeout, |duration| duration.0),
     }
 }
 

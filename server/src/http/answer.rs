@@ -9,6 +9,8 @@ use axum::http::header::WWW_AUTHENTICATE;
 use axum::response::{IntoResponse, Response};
 use store::{Refusal, StoreError};
 
+use crate::room::Low;
+
 /// Why a call gets no success.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -69,6 +71,25 @@ impl Failure {
     /// 503.
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, message)
+    }
+
+    /// 507, before the disk is full.
+    pub(crate) fn disk_low(low: Low) -> Self {
+        Self::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            ErrorCode::InsufficientStorage,
+            low.to_string(),
+        )
+    }
+
+    /// 409.
+    pub(crate) fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, ErrorCode::Conflict, message)
+    }
+
+    /// 410.
+    pub(crate) fn gone(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::GONE, ErrorCode::Gone, message)
     }
 
     /// 507.

@@ -12,6 +12,7 @@ use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, X_CO
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use store::Removed;
 use tokio_util::io::ReaderStream;
 
 use super::answer::{Answer, Failure};
@@ -74,7 +75,12 @@ pub(super) async fn get(
 ) -> Answer<Response> {
     match shared.store.artifact(&task, &name).await? {
         Some((attempt, artifact)) => send(&shared, &attempt, &artifact).await,
-        None => Err(Failure::not_found("there is no such artifact")),
+        None => match shared.store.removed(&task, Removed::Artifacts).await? {
+            Some(_) => Err(Failure::gone(
+                "the artifacts of this pipeline were removed, as the server's retention says",
+            )),
+            None => Err(Failure::not_found("there is no such artifact")),
+        },
     }
 }
 

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use api::PipelineId;
 use api::people::{Event, EventKind};
-use axum::extract::{Path, State as FromState};
+use axum::extract::{Path, Query, State as FromState};
 use axum::http::HeaderMap;
 use axum::response::sse::{self, KeepAlive, Sse};
 use futures_util::stream::{self, Stream};
+use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::answer::{Answer, Failure};
@@ -24,11 +25,24 @@ const BATCH: u32 = 256;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const LAST_EVENT_ID: &str = "Last-Event-ID";
 
+/// How far a follower goes.
+#[derive(Debug, Deserialize)]
+pub(super) struct Wait {
+    /// To the pipeline's end; else to what there is now.
+    #[serde(default = "yes")]
+    wait: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
 /// Follows a pipeline to its end.
 pub(super) async fn follow(
     FromState(shared): State,
     _admin: Admin,
     Path(id): Path<PipelineId>,
+    Query(query): Query<Wait>,
     headers: HeaderMap,
 ) -> Answer<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>> {
     let after = after(&headers)?;
@@ -42,6 +56,7 @@ pub(super) async fn follow(
         pipeline: id,
         after,
         read: VecDeque::new(),
+        wait: query.wait,
         over: false,
     };
     let events = stream::unfold(follower, |mut follower| async {
@@ -66,6 +81,8 @@ struct Follower {
     /// The cursor of the last event that was given out.
     after: u64,
     read: VecDeque<(u64, Event)>,
+    /// Whether it waits for what happens later.
+    wait: bool,
     over: bool,
 }
 
@@ -79,6 +96,7 @@ impl Follower {
             }
             self.changes.borrow_and_update();
             match self.shared.store.events(&self.pipeline, self.after, BATCH).await {
+                Ok(events) if events.is_empty() && !self.wait => return None,
                 Ok(events) if events.is_empty() => self.wait().await?,
                 Ok(events) => self.read = events.into(),
                 Err(error) => {

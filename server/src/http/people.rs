@@ -2,7 +2,7 @@
 
 use api::people::{
     AuditEntry, CancelRequest, PipelineRequest, PipelineStarted, PipelineSummary, PipelineView,
-    RepositoryView, TokenRequest, TokenResponse,
+    RepositoryView, RerunRequest, TokenRequest, TokenResponse,
 };
 use api::runner::presence::CancelOrder;
 use api::runner::task::{Chunk, Content};
@@ -15,7 +15,7 @@ use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Deserialize;
-use store::{NewPipeline, Origin, Store, StoreError};
+use store::{Again, NewPipeline, Origin, Removed, Rerun, Store, StoreError, Which};
 
 use super::State;
 use super::answer::{Answer, Failure};
@@ -27,10 +27,15 @@ use crate::git::is_commit;
 /// How much of a log is read at once, in bytes.
 const LOG_BATCH: usize = 256 * 1024;
 
+/// Which pipelines a list shows.
 #[derive(Debug, Deserialize)]
-pub(super) struct Limit {
+pub(super) struct Wanted {
     #[serde(default = "fifty")]
     limit: u32,
+    /// Those whose id begins so.
+    prefix: Option<String>,
+    commit: Option<String>,
+    repository: Option<String>,
 }
 
 const fn fifty() -> u32 {
@@ -41,9 +46,15 @@ const fn fifty() -> u32 {
 pub(super) async fn pipelines(
     FromState(shared): State,
     _admin: Admin,
-    Query(query): Query<Limit>,
+    Query(query): Query<Wanted>,
 ) -> Answer<Json<Vec<PipelineSummary>>> {
-    Ok(Json(shared.store.pipelines(query.limit.min(1000)).await?))
+    let which = Which {
+        prefix: query.prefix,
+        commit: query.commit,
+        repository: query.repository,
+    };
+    let found = shared.store.pipelines_which(which, query.limit.min(1000)).await?;
+    Ok(Json(found))
 }
 
 /// Starts a pipeline by hand.
@@ -65,6 +76,7 @@ pub(super) async fn create(
             "`reference` is no ref, such as `refs/heads/main`",
         ));
     }
+    shared.takes_work()?;
     let pipeline = NewPipeline {
         repository: repository.name().to_owned(),
         commit: request.commit,
@@ -81,6 +93,32 @@ pub(super) async fn create(
 fn is_reference(text: &str) -> bool {
     let named = text == "HEAD" || text.strip_prefix("refs/").is_some_and(|rest| !rest.is_empty());
     named && text.len() <= 1024 && !text.contains("..") && !text.chars().any(|c| c.is_control() || c == ' ')
+}
+
+/// Runs a pipeline's commit again, as a new pipeline.
+pub(super) async fn rerun(
+    FromState(shared): State,
+    _admin: Admin,
+    Path(id): Path<PipelineId>,
+    Optional(request): Optional<RerunRequest>,
+) -> Answer<(StatusCode, Json<PipelineStarted>)> {
+    shared.takes_work()?;
+    let again = if request.unwrap_or_default().failed {
+        Again::Unsuccessful
+    } else {
+        Again::All
+    };
+    match shared.store.rerun(&id, again, Admin::NAME).await? {
+        Rerun::Started(pipeline) => {
+            shared.wake.notify_one();
+            Ok((StatusCode::CREATED, Json(PipelineStarted { pipeline })))
+        }
+        Rerun::NotFound => Err(Failure::not_found("there is no such pipeline")),
+        Rerun::NotEnded => Err(Failure::conflict(
+            "the pipeline has not ended, so nobody knows what of it does not succeed",
+        )),
+        Rerun::NothingToDo => Err(Failure::conflict("all jobs of the pipeline succeeded")),
+    }
 }
 
 /// A pipeline with its jobs.
@@ -144,6 +182,11 @@ pub(super) async fn log(
     let store = shared.store.clone();
     if store.pipeline_of(&task).await?.is_none() {
         return Err(Failure::not_found("there is no such job"));
+    }
+    if store.removed(&task, Removed::Logs).await?.is_some() {
+        return Err(Failure::gone(
+            "the logs of this pipeline were removed, as the server's retention says",
+        ));
     }
     let pieces = stream::try_unfold((store, task, 0), move |(store, task, after)| async move {
         let chunks = store.job_output(&task, query.attempt, after, LOG_BATCH).await?;

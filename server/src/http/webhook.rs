@@ -113,6 +113,7 @@ async fn accept(shared: &Shared, hook: &Hook, event: Event, push: Push, body: By
             push.repository
         )));
     };
+    shared.takes_work()?;
     let body_sha256 = hex::encode(Sha256::digest(&body));
     let delivery = Delivery {
         hook: hook.name.clone(),

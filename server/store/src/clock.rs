@@ -14,10 +14,11 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Starts at the wall clock's time, but not before `last`, the last time that was stored.
-    pub(crate) fn after(last: u64) -> Self {
+    /// Starts at `wall`, the wall clock's time now, but not before `last`, the last time that was stored. The wall
+    /// clock is not looked at again: whoever sets it while the store is open changes nothing here.
+    pub(crate) fn after(last: u64, wall: u64) -> Self {
         Self {
-            base: wall().max(last),
+            base: wall.max(last),
             started: Instant::now(),
         }
     }
@@ -70,7 +71,7 @@ mod tests {
     fn a_clock_goes_on_after_the_last_stored_time_when_the_machine_was_set_back() {
         let last = wall() + 3_600_000;
 
-        assert!(Clock::after(last).now().0 >= last);
+        assert!(Clock::after(last, wall()).now().0 >= last);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use api::PipelineId;
@@ -46,6 +46,17 @@ pub enum StoreError {
         #[source]
         source: Arc<rusqlite::Error>,
     },
+    /// The file is damaged. It is not used, so that it gets no worse.
+    #[error(
+        "the database {} is damaged ({found}); nothing was changed in it: put a backup in its place, or move the data folder away to begin anew",
+        file.display()
+    )]
+    Damaged {
+        /// The database.
+        file: PathBuf,
+        /// What SQLite found first.
+        found: String,
+    },
     /// The database failed.
     #[error("the database failed")]
     Database {
@@ -78,8 +89,11 @@ pub enum StoreError {
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         let source = Arc::new(error);
+        let code = source.sqlite_error().map(|error| error.extended_code);
         match source.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Self::Full { source },
+            // SQLite's shared memory is a file beside the database, and cannot grow on a full disk either.
+            _ if code == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE) => Self::Full { source },
             _ => Self::Database { source },
         }
     }
@@ -92,6 +106,22 @@ impl From<getrandom::Error> for StoreError {
 }
 
 impl StoreError {
+    /// While a store is opened: a file that SQLite finds damaged is told apart.
+    pub(crate) fn while_opening(self, file: &Path) -> Self {
+        match &self {
+            Self::Database { source } => match source.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+                    Self::Damaged {
+                        file: file.to_owned(),
+                        found: source.to_string(),
+                    }
+                }
+                _ => self,
+            },
+            _ => self,
+        }
+    }
+
     /// For `map_err` on what was read from a column.
     pub(crate) fn unreadable(what: &str, why: impl fmt::Display) -> Self {
         Self::Unreadable {

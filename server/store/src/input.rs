@@ -1,10 +1,10 @@
 //! What callers hand to the store and get from it, where no wire type says it already.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use api::operation::Step;
-use api::{AttemptRef, Millis, PipelineId, Terms};
-use queue::CommitStatus;
+use api::{AttemptRef, Millis, PipelineId, TaskId, Terms};
+use queue::{CommitStatus, Time};
 
 /// What the operator decides.
 #[derive(Debug, Clone)]
@@ -127,6 +127,87 @@ pub struct UnsentStatus {
     pub context: String,
     /// The status.
     pub status: CommitStatus,
+}
+
+/// What retention removes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    /// What the steps wrote.
+    Logs,
+    /// What the steps sent.
+    Artifacts,
+    /// All that is known of a pipeline.
+    Pipeline,
+}
+
+/// Of which pipelines something is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Those that ended before a time.
+    EndedBefore(Time),
+    /// The oldest, until so many bytes are gone.
+    Oldest {
+        /// How many.
+        bytes: u64,
+    },
+}
+
+/// Something that is being removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    /// The pipeline's row.
+    pub(crate) number: i64,
+    /// The pipeline.
+    pub pipeline: PipelineId,
+    /// What of it.
+    pub what: Removed,
+    /// Its jobs, by their task ids.
+    pub tasks: Vec<TaskId>,
+}
+
+/// The artifacts of a job that are named: attempt and SHA-256.
+pub type Kept = HashSet<(u32, String)>;
+
+/// How much there is, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Of output.
+    pub logs: u64,
+    /// Of artifacts.
+    pub artifacts: u64,
+}
+
+/// Which pipelines a list shows; all where nothing is said.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Which {
+    /// Those whose id begins so.
+    pub prefix: Option<String>,
+    /// Those of this commit.
+    pub commit: Option<String>,
+    /// Those of this repository; upper and lower case are one.
+    pub repository: Option<String>,
+}
+
+/// Which jobs run again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// Those that were asked for at first.
+    All,
+    /// Those that did not succeed, and what they need.
+    Unsuccessful,
+}
+
+/// What became of the wish to run a pipeline again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rerun {
+    /// This pipeline does it.
+    Started(PipelineId),
+    /// There is no such pipeline.
+    NotFound,
+    /// What did not succeed is known only at the end.
+    NotEnded,
+    /// All of it succeeded.
+    NothingToDo,
 }
 
 /// A task as its task agent gets it, but for the clone URL, which the server knows.

@@ -2,6 +2,7 @@
 
 mod people;
 mod pipelines;
+mod retention;
 mod runner;
 mod statuses;
 #[cfg(test)]
@@ -10,12 +11,12 @@ mod tests;
 use std::path::Path;
 use std::sync::Arc;
 
-use api::{AttemptRef, Secret};
+use api::{AttemptRef, Millis, Secret};
 use queue::Time;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::error::StoreError;
 use crate::input::Settings;
 use crate::sqlite::change::{Change, Identity};
@@ -42,20 +43,26 @@ struct Shared {
     changes: watch::Receiver<u64>,
     clock: Arc<Clock>,
     identity: Identity,
+    away: Millis,
 }
 
 impl Store {
     /// Opens the store in a folder, and makes both where they are missing.
     ///
-    /// Every lease and presence gets a full term. The folder is held until [`close`](Self::close), or until
+    /// Every lease and presence gets a full term. A file that nobody closed is checked first. The folder is held until [`close`](Self::close), or until
     /// the last handle is dropped, or until the process ends.
     ///
     /// # Errors
     /// [`StoreError::Held`] while another process holds the folder; [`StoreError::Newer`] for the database of
-    /// a newer program; others where the disk or the file is at fault.
+    /// a newer program; [`StoreError::Damaged`] for a file that is not whole; others where the disk or the file is at fault.
     pub async fn open(folder: &Path, settings: Settings) -> Result<Self, StoreError> {
+        Self::open_at(folder, settings, clock::wall()).await
+    }
+
+    /// Opens the store while the wall clock says `wall`.
+    async fn open_at(folder: &Path, settings: Settings, wall: u64) -> Result<Self, StoreError> {
         let folder = folder.to_owned();
-        let opened = tokio::task::spawn_blocking(move || open::open(&folder, settings))
+        let opened = tokio::task::spawn_blocking(move || open::open(&folder, settings, wall))
             .await
             .map_err(|_| StoreError::Closed)??;
         let clock = Arc::clone(&opened.writer.clock);
@@ -67,6 +74,7 @@ impl Store {
                 changes,
                 clock,
                 identity: opened.identity,
+                away: opened.away,
             }),
         })
     }
@@ -104,6 +112,13 @@ impl Store {
     #[must_use]
     pub fn now(&self) -> Time {
         self.shared.clock.now()
+    }
+
+    /// How much later it was, by the wall clock, when the store was opened, than when it last wrote something. More
+    /// than anybody was away for tells of a clock that was set wrong.
+    #[must_use]
+    pub fn away(&self) -> Millis {
+        self.shared.away
     }
 
     /// The task token of an attempt. It is not stored; the server's key makes it again.

@@ -144,6 +144,12 @@ impl Server {
         change(&mut self.config);
     }
 
+    /// The same, with other settings from then on.
+    pub(crate) async fn restart_with(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self.restart().await
+    }
+
     /// Ends it; what it was given is over.
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();

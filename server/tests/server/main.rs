@@ -4,11 +4,15 @@
 
 mod artifacts;
 mod clone;
+mod disk;
 mod flow;
 mod harness;
+mod manners;
 mod people;
 mod polls;
 mod private;
+mod rerun;
+mod retention;
 mod secrets;
 mod start;
 mod statuses;

@@ -19,6 +19,7 @@ async fn every_call_needs_an_admin_token() {
         (Method::POST, "/api/v1/pipelines"),
         (Method::GET, "/api/v1/pipelines/p"),
         (Method::POST, "/api/v1/pipelines/p/cancel"),
+        (Method::POST, "/api/v1/pipelines/p/rerun"),
         (Method::GET, "/api/v1/pipelines/p/events"),
         (Method::GET, "/api/v1/jobs/t/log"),
         (Method::POST, "/api/v1/jobs/t/cancel"),

@@ -390,3 +390,31 @@ fn a_status_token_that_cannot_be_had_is_named_with_its_place() {
         assert!(message.starts_with(start), "{message}");
     }
 }
+
+#[test]
+fn what_is_kept_is_told_in_days_or_never() {
+    let text = "data = \"d\"\n[retention]\npipelines = \"never\"\nlogs = \"7d\"\nmax_logs_mib = 2\n\
+                [limits]\nmin_free_mib = 3\nconnections = 4\nheader_timeout = \"5s\"";
+
+    let config = read(text, Path::new("/etc/goatherd")).unwrap();
+
+    assert_eq!(config.retention.pipelines, None);
+    assert_eq!(config.retention.logs, Some(Millis::seconds(7 * 24 * 3600)));
+    assert_eq!(config.retention.artifacts, Some(Millis::seconds(30 * 24 * 3600)));
+    assert_eq!(config.retention.most_log_bytes, Some(2 * 1024 * 1024));
+    assert_eq!(config.least_free, Some(3 * 1024 * 1024));
+    assert_eq!(config.limits.connections, 4);
+    assert_eq!(config.limits.header_timeout, Millis::seconds(5));
+}
+
+#[test]
+fn what_would_be_kept_for_no_time_is_refused() {
+    let message = error("data = \"d\"\n[retention]\nlogs = \"59m\"");
+
+    assert!(
+        message.starts_with("line 2: `logs` is kept for less than an hour"),
+        "{message}"
+    );
+    let message = error("data = \"d\"\n[retention]\nlogs = \"soon\"");
+    assert!(message.contains("`never`"), "{message}");
+}

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::change::Change;
 use super::column::{clamped, from_json, to_json, wire_time};
 use super::output;
+use super::retention::NOT_LEAVING;
 use crate::error::StoreError;
 
 /// Adds an event to a pipeline's.
@@ -56,11 +57,13 @@ pub(crate) fn list(
     after: u64,
     limit: u32,
 ) -> Result<Vec<(u64, Event)>, StoreError> {
-    let number: Option<i64> = sql
-        .prepare_cached("SELECT number FROM pipelines WHERE id = ?1")?
-        .query_row([pipeline.as_str()], |row| row.get(0))
+    let found: Option<(i64, bool)> = sql
+        .prepare_cached(&format!(
+            "SELECT number, logs_removed IS NULL FROM pipelines WHERE id = ?1 AND {NOT_LEAVING}"
+        ))?
+        .query_row([pipeline.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let Some(number) = number else {
+    let Some((number, has_output)) = found else {
         return Ok(Vec::new());
     };
     let mut statement = sql.prepare_cached(
@@ -69,10 +72,10 @@ pub(crate) fn list(
          UNION ALL
          SELECT output.cursor, time, NULL, position, step, stream, bytes, output.lost FROM output
          JOIN attempts ON attempts.row = output.attempt
-         WHERE output.pipeline = ?1 AND output.cursor > ?2
+         WHERE ?4 AND output.pipeline = ?1 AND output.cursor > ?2
          ORDER BY 1 LIMIT ?3",
     )?;
-    let rows = statement.query_map(params![number, clamped(after), limit], Merged::read)?;
+    let rows = statement.query_map(params![number, clamped(after), limit, has_output], Merged::read)?;
     let mut names = Names::new(sql, number);
     let mut events = Vec::new();
     let mut output = 0;

@@ -50,3 +50,26 @@ pub(super) fn set_progress(sql: &Connection, now: Time, next_cursor: u64) -> Res
     set(sql, "time", &now.0.to_string())?;
     set(sql, "next_cursor", &next_cursor.to_string())
 }
+
+/// Notes that the store is open; gone once it was closed as it should be.
+pub(super) fn set_open(sql: &Connection) -> Result<(), StoreError> {
+    set(sql, "open", "1")
+}
+
+/// Notes that all is written and the store is closed.
+pub(super) fn set_closed(sql: &Connection, now: Time, next_cursor: u64) -> Result<(), StoreError> {
+    let transaction = sql.unchecked_transaction()?;
+    set_progress(&transaction, now, next_cursor)?;
+    transaction.execute("DELETE FROM meta WHERE key = 'open'", [])?;
+    Ok(transaction.commit()?)
+}
+
+/// Whether the last process that had the store open ended without closing it.
+pub(super) fn was_left_open(sql: &Connection) -> Result<bool, StoreError> {
+    let has_tables: bool = sql.query_row(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'meta')",
+        [],
+        |row| row.get(0),
+    )?;
+    Ok(has_tables && get(sql, "open")?.is_some())
+}

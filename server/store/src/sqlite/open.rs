@@ -2,8 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
-use api::Secret;
+use api::{Millis, Secret};
 use rusqlite::{Connection, OpenFlags};
 
 use super::change::Identity;
@@ -17,17 +18,30 @@ use crate::folder::DataFolder;
 use crate::input::Settings;
 use crate::token;
 
+/// The longest that SQLite's log stays, in bytes.
+const LONGEST_LOG: i64 = 64 * 1024 * 1024;
+
 /// An opened store, whose writer does not run yet.
 pub(crate) struct Opened {
     pub(crate) writer: Writer,
     pub(crate) readers: Readers,
     pub(crate) identity: Identity,
+    /// How much later it is, by the wall clock, than when the store last wrote something.
+    pub(crate) away: Millis,
 }
 
-/// Opens the store of a folder.
-pub(crate) fn open(folder: &Path, settings: Settings) -> Result<Opened, StoreError> {
+/// Opens the store of a folder; `wall` is the wall clock's time.
+pub(crate) fn open(folder: &Path, settings: Settings, wall: u64) -> Result<Opened, StoreError> {
     let folder = DataFolder::open(folder)?;
+    let file = folder.database().to_owned();
+    load(folder, settings, wall).map_err(|error| error.while_opening(&file))
+}
+
+fn load(folder: DataFolder, settings: Settings, wall: u64) -> Result<Opened, StoreError> {
     let mut connection = connect(folder.database())?;
+    if meta::was_left_open(&connection)? {
+        check(&connection, folder.database())?;
+    }
     schema::migrate(&mut connection)?;
     let transaction = connection.transaction()?;
     let identity = Identity {
@@ -35,12 +49,13 @@ pub(crate) fn open(folder: &Path, settings: Settings) -> Result<Opened, StoreErr
         server_key: Secret::new(meta::get_or_make(&transaction, "server_key", token::random_hex)?),
     };
     let (last, next_cursor) = meta::progress(&transaction)?;
-    let clock = Arc::new(Clock::after(last));
+    let clock = Arc::new(Clock::after(last, wall));
     let mut memory = Memory::new(next_cursor);
     jobs::load_active(&transaction, &mut memory, clock.now())?;
     agents::load_present(&transaction, &mut memory, settings.terms.presence, clock.now())?;
     statuses::forget_refusals(&transaction, clock.now())?;
     memory.keep();
+    meta::set_open(&transaction)?;
     transaction.commit()?;
     let readers = Readers::new(folder.database());
     let writer = Writer {
@@ -55,7 +70,29 @@ pub(crate) fn open(folder: &Path, settings: Settings) -> Result<Opened, StoreErr
         writer,
         readers,
         identity,
+        away: Millis(if last == 0 { 0 } else { wall.saturating_sub(last) }),
     })
+}
+
+/// Looks whether the file is whole, because nobody closed it. SQLite recovers from a killed process and from a
+/// power cut by itself; this finds what a disk or another program did to it.
+fn check(connection: &Connection, file: &Path) -> Result<(), StoreError> {
+    let bytes = std::fs::metadata(file).map_or(0, |status| status.len());
+    tracing::info!(
+        bytes,
+        "the store was not closed when it was last used: checking it"
+    );
+    let began = Instant::now();
+    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if found != "ok" {
+        return Err(StoreError::Damaged {
+            file: file.to_owned(),
+            found,
+        });
+    }
+    let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(duration_ms, "the store is whole");
+    Ok(())
 }
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {
@@ -63,10 +100,13 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
     schema::refuse_newer(&connection)?;
+    schema::let_it_shrink(&connection)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     // With WAL, FULL syncs the log at each commit: what was answered survives a power cut.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // A log that one large change made long is cut back at the next checkpoint.
+    connection.pragma_update_and_check(None, "journal_size_limit", LONGEST_LOG, |_| Ok(()))?;
     // Operations repeat a few dozen statements.
     connection.set_prepared_statement_cache_capacity(128);
     Ok(connection)

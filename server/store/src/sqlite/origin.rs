@@ -17,7 +17,8 @@ pub(super) const fn word(origin: Origin) -> &'static str {
     }
 }
 
-fn read(word: &str) -> Result<Origin, StoreError> {
+/// What a word in the table means.
+pub(super) fn read(word: &str) -> Result<Origin, StoreError> {
     [Origin::Push, Origin::Fork, Origin::Manual]
         .into_iter()
         .find(|origin| self::word(*origin) == word)

@@ -103,14 +103,16 @@ pub(crate) fn take(
     if let Err(refusal) = jobs::call(change, attempt, call, "")? {
         return Ok(Err(refusal));
     }
+    let mut added = 0;
     for chunk in chunks.iter().filter(|chunk| chunk.sequence > stored.highest) {
-        insert(change, &stored, chunk)?;
+        added += insert(change, &stored, chunk)?;
     }
-    close_gap(change, &mut stored)?;
+    close_gap(change, &mut stored, added)?;
     Ok(Ok(stored.highest))
 }
 
-fn insert(change: &Change<'_>, stored: &Stored, chunk: &Chunk) -> Result<(), StoreError> {
+/// Answers how many bytes it stored.
+fn insert(change: &Change<'_>, stored: &Stored, chunk: &Chunk) -> Result<usize, StoreError> {
     let (bytes, lost) = match &chunk.content {
         Content::Bytes(Bytes(bytes)) => (Some(bytes), None),
         Content::Lost(lost) => (None, Some(clamped(*lost))),
@@ -137,11 +139,12 @@ fn insert(change: &Change<'_>, stored: &Stored, chunk: &Chunk) -> Result<(), Sto
             .prepare_cached("UPDATE attempts SET lost = lost + ?2 WHERE row = ?1")?
             .execute(params![stored.row, lost])?;
     }
-    Ok(())
+    Ok(if added > 0 { bytes.map_or(0, Vec::len) } else { 0 })
 }
 
 /// Gives cursors to the chunks that follow without a gap, so that followers see each attempt's in order.
-fn close_gap(change: &mut Change<'_>, stored: &mut Stored) -> Result<(), StoreError> {
+/// `added` is how many bytes have come.
+fn close_gap(change: &mut Change<'_>, stored: &mut Stored, added: usize) -> Result<(), StoreError> {
     let before = stored.highest;
     let mut assign = change
         .sql
@@ -154,11 +157,11 @@ fn close_gap(change: &mut Change<'_>, stored: &mut Stored) -> Result<(), StoreEr
         change.memory.take_cursor();
         stored.highest += 1;
     }
-    if stored.highest != before {
+    if stored.highest != before || added > 0 {
         change
             .sql
-            .prepare_cached("UPDATE attempts SET stored = ?2 WHERE row = ?1")?
-            .execute(params![stored.row, stored.highest])?;
+            .prepare_cached("UPDATE attempts SET stored = ?2, kept_bytes = kept_bytes + ?3 WHERE row = ?1")?
+            .execute(params![stored.row, stored.highest, added])?;
     }
     Ok(())
 }

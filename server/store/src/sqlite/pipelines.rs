@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::change::Change;
 use super::column::{from_json, to_json};
+use super::retention::NOT_LEAVING;
 use super::{audit, events, jobs, origin, statuses};
 use crate::error::StoreError;
 use crate::input::{NewPipeline, Uncompiled};
@@ -40,9 +41,11 @@ pub(super) struct Found {
     pub(super) state: State,
 }
 
-fn find(sql: &Connection, id: &PipelineId) -> Result<Option<Found>, StoreError> {
+pub(super) fn find(sql: &Connection, id: &PipelineId) -> Result<Option<Found>, StoreError> {
     let found: Option<(i64, String)> = sql
-        .prepare_cached("SELECT number, state FROM pipelines WHERE id = ?1")?
+        .prepare_cached(&format!(
+            "SELECT number, state FROM pipelines WHERE id = ?1 AND {NOT_LEAVING}"
+        ))?
         .query_row([id.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let Some((number, state)) = found else {

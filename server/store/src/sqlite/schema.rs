@@ -5,14 +5,14 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::StoreError;
 
 /// What brings a file from version N (its place here) to N + 1. Entries are never changed once released.
-const MIGRATIONS: &[&str] = &[FIRST, ORIGIN, STATUSES];
+const MIGRATIONS: &[&str] = &[FIRST, ORIGIN, STATUSES, RETENTION];
 
 /// Everything as the first version has it.
 ///
 /// `aggregate` columns hold the rules' own values as JSON, `jobs.plan` the job's part of the plan; the columns
 /// beside them are what queries need. A chunk of output has no cursor while one before it is missing.
 /// Cursors rise over `events` and `output` together.
-const FIRST: &str = "
+pub(crate) const FIRST: &str = "
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,
     value TEXT NOT NULL
@@ -151,6 +151,24 @@ CREATE INDEX statuses_unsent ON statuses (changed) WHERE sent < version AND refu
 CREATE INDEX statuses_by_pipeline ON statuses (pipeline);
 ";
 
+/// What retention removes, and what it has removed. `removals` holds what it is at, so that an interrupted one is
+/// finished; `attempts.kept_bytes` is how much output of the attempt is there.
+const RETENTION: &str = "
+ALTER TABLE pipelines ADD COLUMN logs_removed INTEGER;
+ALTER TABLE pipelines ADD COLUMN artifacts_removed INTEGER;
+CREATE INDEX pipelines_ended ON pipelines (ended) WHERE state = 'ended';
+CREATE INDEX pipelines_by_commit ON pipelines (commit_id);
+CREATE INDEX pipelines_by_repository ON pipelines (repository COLLATE NOCASE);
+CREATE INDEX deliveries_by_pipeline ON deliveries (pipeline);
+CREATE TABLE removals (
+    pipeline INTEGER NOT NULL,
+    what TEXT NOT NULL CHECK (what IN ('logs', 'artifacts', 'pipeline')),
+    PRIMARY KEY (pipeline, what)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE attempts ADD COLUMN kept_bytes INTEGER NOT NULL DEFAULT 0;
+UPDATE attempts SET kept_bytes = (SELECT coalesce(sum(length(bytes)), 0) FROM output WHERE output.attempt = attempts.row);
+";
+
 /// The newest version that this program knows.
 fn known() -> u32 {
     u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
@@ -165,6 +183,23 @@ pub(super) fn refuse_newer(connection: &Connection) -> Result<(), StoreError> {
     let (found, known) = (version(connection)?, known());
     if found > known {
         return Err(StoreError::Newer { found, known });
+    }
+    Ok(())
+}
+
+/// Lets the file give space back to the disk. For a file that has no tables yet that is a setting; an older one is
+/// written anew, once.
+pub(super) fn let_it_shrink(connection: &Connection) -> Result<(), StoreError> {
+    const INCREMENTAL: i64 = 2;
+    let setting: i64 = connection.pragma_query_value(None, "auto_vacuum", |row| row.get(0))?;
+    if setting == INCREMENTAL {
+        return Ok(());
+    }
+    connection.pragma_update(None, "auto_vacuum", INCREMENTAL)?;
+    if version(connection)? > 0
+        && let Err(error) = connection.execute_batch("VACUUM")
+    {
+        tracing::warn!(%error, "the database's file cannot be made to shrink; what is removed makes room in it all the same");
     }
     Ok(())
 }

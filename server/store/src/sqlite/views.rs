@@ -4,14 +4,17 @@ use api::people::{AttemptView, JobView, PipelineSummary, PipelineView, StepView}
 use api::runner::task::StepEnd;
 use api::{AttemptRef, PipelineId, TaskId};
 use queue::{Attempt, Job, JobState};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::column::{from_json, from_json_option};
+use super::retention::NOT_LEAVING;
 use super::{artifacts, events, pipelines};
 use crate::error::StoreError;
+use crate::input::Which;
 
 const SUMMARY: &str =
-    "SELECT id, repository, commit_id, reference, created, outcome, cause, number FROM pipelines";
+    "SELECT id, repository, commit_id, reference, created, outcome, cause, number, logs_removed,
+     artifacts_removed FROM pipelines";
 
 fn summary(row: &Row<'_>) -> Result<PipelineSummary, StoreError> {
     let outcome: Option<String> = row.get(5)?;
@@ -24,13 +27,39 @@ fn summary(row: &Row<'_>) -> Result<PipelineSummary, StoreError> {
         created: row.get(4)?,
         outcome: from_json_option(outcome.as_deref())?,
         cause: from_json_option(cause.as_deref())?,
+        logs_removed: row.get(8)?,
+        artifacts_removed: row.get(9)?,
     })
 }
 
-/// The newest pipelines, newest first.
-pub(crate) fn pipelines(sql: &Connection, limit: u32) -> Result<Vec<PipelineSummary>, StoreError> {
-    let mut statement = sql.prepare_cached(&format!("{SUMMARY} ORDER BY number DESC LIMIT ?1"))?;
-    let mut rows = statement.query([limit])?;
+/// The newest pipelines of those that are asked for, newest first.
+pub(crate) fn pipelines(
+    sql: &Connection,
+    which: &Which,
+    limit: u32,
+) -> Result<Vec<PipelineSummary>, StoreError> {
+    // Only what is asked for is in the query, so that it finds its index.
+    let mut wanted = vec![NOT_LEAVING];
+    let mut values: Vec<&str> = Vec::new();
+    for (value, condition) in [
+        // An id is ASCII, so that whatever begins with the prefix is before this.
+        (&which.prefix, "id >= ? AND id < (? || x'7f')"),
+        (&which.commit, "commit_id = ?"),
+        (&which.repository, "repository = ? COLLATE NOCASE"),
+    ] {
+        if let Some(value) = value {
+            wanted.push(condition);
+            values.extend(std::iter::repeat_n(
+                value.as_str(),
+                condition.matches('?').count(),
+            ));
+        }
+    }
+    let conditions = wanted.join(" AND ");
+    let mut statement = sql.prepare_cached(&format!(
+        "{SUMMARY} WHERE {conditions} ORDER BY number DESC LIMIT {limit}"
+    ))?;
+    let mut rows = statement.query(params_from_iter(values))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push(summary(row)?);
@@ -41,9 +70,10 @@ pub(crate) fn pipelines(sql: &Connection, limit: u32) -> Result<Vec<PipelineSumm
 /// The pipeline that a task belongs to.
 pub(crate) fn pipeline_of(sql: &Connection, task: &TaskId) -> Result<Option<PipelineId>, StoreError> {
     let id: Option<String> = sql
-        .prepare_cached(
-            "SELECT pipelines.id FROM jobs JOIN pipelines ON pipelines.number = jobs.pipeline WHERE jobs.task = ?1",
-        )?
+        .prepare_cached(&format!(
+            "SELECT pipelines.id FROM jobs JOIN pipelines ON pipelines.number = jobs.pipeline
+             WHERE jobs.task = ?1 AND {NOT_LEAVING}"
+        ))?
         .query_row([task.as_str()], |row| row.get(0))
         .optional()?;
     id.map(pipelines::id_from).transpose()
@@ -52,7 +82,7 @@ pub(crate) fn pipeline_of(sql: &Connection, task: &TaskId) -> Result<Option<Pipe
 /// A pipeline with its jobs.
 pub(crate) fn pipeline(sql: &Connection, id: &PipelineId) -> Result<Option<PipelineView>, StoreError> {
     let found = sql
-        .prepare_cached(&format!("{SUMMARY} WHERE id = ?1"))?
+        .prepare_cached(&format!("{SUMMARY} WHERE id = ?1 AND {NOT_LEAVING}"))?
         .query_row([id.as_str()], |row| Ok((row.get::<_, i64>(7)?, summary(row))))
         .optional()?;
     let Some((number, summary)) = found else {

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -24,6 +25,9 @@ const WAITING: usize = 1024;
 
 /// How many operations share a transaction at most, so that the first of many does not wait for ever.
 const BATCH: usize = 256;
+
+/// How long a reader may keep the database's log from being emptied when the store closes.
+const LAST_READERS: Duration = Duration::from_secs(1);
 
 /// What the writer is told.
 pub(crate) enum Message {
@@ -159,9 +163,24 @@ fn serve(mut writer: Writer, mut inbox: mpsc::Receiver<Message>, changes: &watch
         }
     }
     drop(inbox);
+    let now = writer.clock.now();
     let Writer {
-        connection, folder, ..
+        connection,
+        folder,
+        memory,
+        ..
     } = writer;
+    if let Err(error) = meta::set_closed(&connection, now, memory.next_cursor) {
+        tracing::warn!(%error, "the database could not be marked as closed: the next start checks it");
+    }
+    // Readers are open still, so that closing does not do this by itself: all goes into the one file, which gets
+    // as small as it can. A reader that is at work is not waited for long; the next start does it then.
+    let emptied = connection
+        .busy_timeout(LAST_READERS)
+        .and_then(|()| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+    if let Err(error) = emptied {
+        tracing::debug!(%error, "the database's log stays for the next start");
+    }
     if let Err((_, error)) = connection.close() {
         tracing::warn!(%error, "the database did not close cleanly; what was acknowledged is safe");
     }

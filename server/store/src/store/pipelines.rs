@@ -6,8 +6,8 @@ use api::{Cause, PipelineId, Plan, TaskId};
 
 use super::Store;
 use crate::error::StoreError;
-use crate::input::{Accepted, Delivery, NewPipeline, Uncompiled};
-use crate::sqlite::{inbox, pipelines, views};
+use crate::input::{Accepted, Again, Delivery, NewPipeline, Rerun, Uncompiled, Which};
+use crate::sqlite::{inbox, pipelines, rerun, views};
 
 impl Store {
     /// Stores a delivery, and the pipeline that it asks for, at once. A delivery of the same id, or with the
@@ -66,7 +66,29 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn pipelines(&self, limit: u32) -> Result<Vec<PipelineSummary>, StoreError> {
-        self.read(move |sql| views::pipelines(sql, limit)).await
+        self.pipelines_which(Which::default(), limit).await
+    }
+
+    /// The newest of these pipelines, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn pipelines_which(
+        &self,
+        which: Which,
+        limit: u32,
+    ) -> Result<Vec<PipelineSummary>, StoreError> {
+        self.read(move |sql| views::pipelines(sql, &which, limit)).await
+    }
+
+    /// Makes a pipeline of the same commit as another one.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn rerun(&self, pipeline: &PipelineId, again: Again, actor: &str) -> Result<Rerun, StoreError> {
+        let (pipeline, actor) = (pipeline.clone(), actor.to_owned());
+        self.write(move |change| rerun::rerun(change, &pipeline, again, &actor))
+            .await
     }
 
     /// A pipeline with its jobs.

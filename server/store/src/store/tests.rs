@@ -13,13 +13,21 @@ use crate::input::NewPipeline;
 use crate::sqlite::{audit, claim, pipelines};
 
 async fn open(folder: &TempDir) -> Store {
+    open_at(folder, clock::wall()).await
+}
+
+async fn open_at(folder: &TempDir, wall: u64) -> Store {
     let settings = Settings {
-        terms: api::Terms::default(),
+        terms: api::Terms {
+            // Only leases are looked at here; this one counts the time that nobody was there.
+            scheduling: api::Millis(u64::MAX),
+            ..api::Terms::default()
+        },
         default_resource_class: "default".to_owned(),
         default_time_limit: api::Millis::seconds(60),
         status_repositories: std::collections::BTreeSet::new(),
     };
-    Store::open(folder.path(), settings).await.unwrap()
+    Store::open_at(folder.path(), settings, wall).await.unwrap()
 }
 
 fn new_pipeline() -> NewPipeline {
@@ -252,4 +260,63 @@ async fn a_fault_in_the_writer_closes_the_store_for_reads_too() {
         assert!(std::time::Instant::now() < deadline, "reads go on");
     }
     open(&folder).await.close().await;
+}
+
+#[tokio::test]
+async fn a_wall_clock_that_was_set_ends_no_lease_early() {
+    const DAY: u64 = 24 * 3600 * 1000;
+    let folder = tempfile::tempdir().unwrap();
+    let mut wall = 1_800_000_000_000;
+    let store = open_at(&folder, wall).await;
+    let pipeline = store.create_pipeline(new_pipeline()).await.unwrap();
+    store.start_pipeline(&pipeline, plan("a")).await.unwrap();
+    let claim = store
+        .claim("default", &claim_request("one"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(claim.is_some());
+    let mut last = store.now();
+    store.close().await;
+
+    for jump in [-1_i64, 2, 400, -400] {
+        wall = wall.saturating_add_signed(jump * i64::try_from(DAY).unwrap());
+        let store = open_at(&folder, wall).await;
+
+        let next = store.tick().await.unwrap();
+
+        let job = store.pipeline(&pipeline).await.unwrap().unwrap().jobs.remove(0);
+        assert_eq!(job.attempts.len(), 1, "{jump} days: {job:?}");
+        assert_eq!(job.attempts[0].outcome, None, "{jump} days: {job:?}");
+        assert!(store.now() >= last, "{jump} days: time went back");
+        let left = next.unwrap().since(store.now());
+        assert!(
+            left > api::Millis::seconds(50) && left <= api::Millis::seconds(60),
+            "{jump} days: a full term, not {left:?}"
+        );
+        assert_eq!(store.away() >= api::Millis(300 * DAY), jump == 400, "{jump} days");
+        last = store.now();
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn an_older_files_space_can_be_given_back_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("goatherd.sqlite");
+    let old = Connection::open(&file).unwrap();
+    old.execute_batch(crate::sqlite::schema::FIRST).unwrap();
+    old.execute_batch("PRAGMA user_version = 1").unwrap();
+    drop(old);
+
+    let store = open(&folder).await;
+    store
+        .record("server", "large", "", &"x".repeat(1 << 22))
+        .await
+        .unwrap();
+    store.trim_audit(Time(u64::MAX)).await.unwrap();
+    while store.shrink().await.unwrap() {}
+    store.close().await;
+
+    assert!(std::fs::metadata(&file).unwrap().len() < 1 << 20);
 }

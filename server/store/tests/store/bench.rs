@@ -88,6 +88,11 @@ impl Bench {
 
     /// Opens what is in its files now, as if the process had been killed.
     pub(crate) async fn killed(&self) -> Self {
+        Self::open(self.copied(), self.settings.clone()).await
+    }
+
+    /// Its files as they are now, as a killed process leaves them.
+    pub(crate) fn copied(&self) -> TempDir {
         let copy = tempfile::tempdir().unwrap();
         for file in fs::read_dir(self.path()).unwrap() {
             let path = file.unwrap().path();
@@ -97,7 +102,7 @@ impl Bench {
                 fs::copy(&path, copy.path().join(name)).unwrap();
             }
         }
-        Self::open(copy, self.settings.clone()).await
+        copy
     }
 
     /// A pipeline of these jobs, started.

@@ -1,12 +1,12 @@
 //! The data folder and its file.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::time::{Duration, Instant};
 
 use store::{Store, StoreError};
 
-use super::bench::{Bench, settings};
+use super::bench::{Bench, new_pipeline, settings};
 
 #[tokio::test]
 async fn a_second_opener_is_told_who_holds_the_folder() {
@@ -105,4 +105,54 @@ async fn installation_and_key_stay_over_a_restart() {
 
     assert_eq!(bench.store.installation(), installation);
     assert!(bench.store.server_key() == &key);
+}
+
+/// The files of a store with something in it that nobody closed, after `damage` was done to the database.
+async fn damaged(damage: impl FnOnce(&fs::File, u64)) -> StoreError {
+    let bench = Bench::new().await;
+    for _ in 0..200 {
+        bench.store.create_pipeline(new_pipeline("r")).await.unwrap();
+    }
+    // What was written is in the database itself now, and not in its log.
+    let bench = bench.restart().await;
+    let copy = bench.copied();
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(copy.path().join("goatherd.sqlite"))
+        .unwrap();
+    damage(&file, file.metadata().unwrap().len());
+
+    let refused = Store::open(copy.path(), settings()).await;
+
+    bench.store.close().await;
+    refused.expect_err("it is damaged")
+}
+
+#[tokio::test]
+async fn a_file_that_nobody_closed_and_that_is_damaged_is_refused_with_words() {
+    let in_the_middle = damaged(|file, length| {
+        file.write_all_at(&vec![0x5a; 16 * 4096], length / 2 / 4096 * 4096)
+            .unwrap();
+    });
+    let at_the_start = damaged(|file, _| file.write_all_at(b"no database at all", 0).unwrap());
+
+    for error in [in_the_middle.await, at_the_start.await] {
+        assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
+        let words = error.to_string();
+        assert!(
+            words.contains("goatherd.sqlite is damaged") && words.contains("backup"),
+            "{words}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_nobody_closed_and_that_is_whole_is_used() {
+    let bench = Bench::new().await;
+    let pipeline = bench.store.create_pipeline(new_pipeline("r")).await.unwrap();
+
+    let after = bench.killed().await.restart().await;
+
+    assert_eq!(after.view(&pipeline).await.summary.id, pipeline);
+    after.store.close().await;
 }

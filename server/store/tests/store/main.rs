@@ -9,6 +9,8 @@ mod events;
 mod folder;
 mod pipelines;
 mod random;
+mod rerun;
+mod retention;
 mod runner;
 mod statuses;
 mod tokens;
