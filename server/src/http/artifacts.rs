@@ -73,14 +73,15 @@ pub(super) async fn get(
     _admin: Admin,
     Path((task, name)): Path<(TaskId, String)>,
 ) -> Answer<Response> {
+    // First: what is being removed is not given any more, however much of it is there still.
+    if shared.store.removed(&task, Removed::Artifacts).await?.is_some() {
+        return Err(Failure::gone(
+            "the artifacts of this pipeline were removed, as the server's retention says",
+        ));
+    }
     match shared.store.artifact(&task, &name).await? {
         Some((attempt, artifact)) => send(&shared, &attempt, &artifact).await,
-        None => match shared.store.removed(&task, Removed::Artifacts).await? {
-            Some(_) => Err(Failure::gone(
-                "the artifacts of this pipeline were removed, as the server's retention says",
-            )),
-            None => Err(Failure::not_found("there is no such artifact")),
-        },
+        None => Err(Failure::not_found("there is no such artifact")),
     }
 }
 
