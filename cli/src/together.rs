@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use api::people::TokenRequest;
-use container_agent::{Agent, AgentConfig, PlaceLife};
+use container_agent::{Agent, AgentConfig, PlaceLife, StateLife};
 use driver::Driver;
 use runtime::stop::Stops;
 use server::App;
@@ -25,6 +25,7 @@ pub(crate) struct Agents {
     classes: Vec<String>,
     slots: u32,
     driver: Arc<dyn Driver>,
+    state: StateLife,
 }
 
 impl Agents {
@@ -33,6 +34,7 @@ impl Agents {
         folder: PathBuf,
         classes: Vec<String>,
         places: &Places,
+        state: StateLife,
     ) -> Result<Self, Failure> {
         let tools = Tools::of_this_user(&places.expose);
         tools
@@ -45,6 +47,7 @@ impl Agents {
             classes,
             slots: installed::slots(places),
             driver,
+            state,
         })
     }
 }
@@ -82,6 +85,7 @@ impl Together {
                 name: host_name(),
                 driver: Arc::clone(&agents.driver),
                 places: PlaceLife::EndWithAgent,
+                state: agents.state,
             })?;
             built.push(agent);
         }

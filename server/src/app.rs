@@ -236,6 +236,7 @@ async fn open_store(config: &Config) -> Result<Store, StoreError> {
             .iter()
             .map(|access| access.repository().to_owned())
             .collect(),
+        durability: config.durability,
     };
     Store::open(&config.data, settings).await
 }

@@ -24,6 +24,7 @@ pub(crate) use private::read_private;
 pub use repository::{Protocol, Repository};
 pub use retention::Retention;
 pub use statuses::StatusAccess;
+pub use store::Durability;
 
 pub use crate::secrets::{SecretsSettings, SecretsSource};
 
@@ -74,6 +75,8 @@ pub struct Config {
     pub least_free: Option<u64>,
     /// An admin token beside the stored one, for as long as the process runs: never on disk.
     pub admin_token: Option<Secret>,
+    /// What the data folder survives.
+    pub durability: Durability,
 }
 
 /// Who may reach the server.
@@ -190,6 +193,7 @@ impl Config {
             retention: Retention::default(),
             least_free: None,
             admin_token: None,
+            durability: Durability::Lasting,
         }
     }
 

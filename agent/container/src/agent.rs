@@ -39,7 +39,8 @@ impl Agent {
             .user_agent(format!("goatherd-agent/{}", runtime::build::VERSION))
             .build()
             .map_err(AgentError::Url)?;
-        let (state, Found { records, nonce }) = State::open(&config.state_dir, &config.driver.reach())?;
+        let (state, Found { records, nonce }) =
+            State::open(&config.state_dir, &config.driver.reach(), config.state)?;
         let answered = records.iter().any(|record| record.nonce == Some(nonce));
         let nonce = Nonce {
             last: nonce,

@@ -23,6 +23,17 @@ pub struct AgentConfig {
     pub driver: Arc<dyn Driver>,
     /// What becomes of places when the agent ends.
     pub places: PlaceLife,
+    /// What becomes of the agent's folder.
+    pub state: StateLife,
+}
+
+/// What becomes of the agent's folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateLife {
+    /// A later start reads it, after a power cut too.
+    Lasting,
+    /// It is removed with the process that made it, so nothing waits for the disk.
+    Throwaway,
 }
 
 /// What becomes of places when the agent ends.

@@ -24,5 +24,5 @@ mod state;
 mod tidy;
 
 pub use agent::Agent;
-pub use config::{AgentConfig, PlaceLife};
+pub use config::{AgentConfig, PlaceLife, StateLife};
 pub use error::AgentError;

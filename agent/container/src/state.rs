@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio_util::task::TaskTracker;
 
-use crate::AgentError;
+use crate::{AgentError, StateLife};
 
 /// An attempt that the agent holds, as it is on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,7 @@ struct Identity {
 pub(crate) struct State {
     folder: PathBuf,
     holder: Holder,
+    life: StateLife,
     /// Writes that are under way; whoever waits for one may be gone.
     writes: TaskTracker,
     /// The lock ends with the descriptor.
@@ -66,7 +67,11 @@ pub(crate) struct Found {
 
 impl State {
     /// Takes the folder, makes what is missing, and begins a new incarnation.
-    pub(crate) fn open(folder: &Path, reach: &Reach) -> Result<(Arc<Self>, Found), AgentError> {
+    pub(crate) fn open(
+        folder: &Path,
+        reach: &Reach,
+        life: StateLife,
+    ) -> Result<(Arc<Self>, Found), AgentError> {
         let held = folder.join("held");
         fs::DirBuilder::new()
             .recursive(true)
@@ -97,8 +102,8 @@ impl State {
                     agent: agent.clone(),
                     reach: reach.clone(),
                 };
-                write(folder, "nonce.json", &0_u64)?;
-                write(folder, "identity.json", &identity)?;
+                write(folder, life, "nonce.json", &0_u64)?;
+                write(folder, life, "identity.json", &identity)?;
                 (
                     agent,
                     Found {
@@ -109,7 +114,7 @@ impl State {
             }
         };
         let incarnation = read::<u64>(&folder.join("incarnation.json"))?.unwrap_or(0) + 1;
-        write(folder, "incarnation.json", &incarnation)?;
+        write(folder, life, "incarnation.json", &incarnation)?;
         found
             .records
             .sort_by(|a, b| a.labels.attempt.cmp(&b.labels.attempt));
@@ -118,6 +123,7 @@ impl State {
         let state = Self {
             folder: folder.to_owned(),
             holder,
+            life,
             writes: TaskTracker::new(),
             _lock: lock,
         };
@@ -131,7 +137,7 @@ impl State {
 
     /// Writes down a nonce that is about to be sent.
     pub(crate) async fn use_nonce(self: &Arc<Self>, nonce: u64) -> Result<(), AgentError> {
-        self.on_disk(move |state| write(&state.folder, "nonce.json", &nonce))
+        self.on_disk(move |state| write(&state.folder, state.life, "nonce.json", &nonce))
             .await
     }
 
@@ -139,7 +145,7 @@ impl State {
     pub(crate) async fn hold(self: &Arc<Self>, record: Record) -> Result<(), AgentError> {
         self.on_disk(move |state| {
             let name = file_name(&record.labels.attempt);
-            write(&state.folder.join("held"), &name, &record)
+            write(&state.folder.join("held"), state.life, &name, &record)
         })
         .await
     }
@@ -238,8 +244,9 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, AgentError> {
     }
 }
 
-/// Writes a file so that it is whole or, after a crash, what it was before.
-fn write<T: Serialize>(folder: &Path, name: &str, value: &T) -> Result<(), AgentError> {
+/// Writes a file so that it is whole or, after a crash, what it was before: of the process, and where the state
+/// is to last, of the machine.
+fn write<T: Serialize>(folder: &Path, life: StateLife, name: &str, value: &T) -> Result<(), AgentError> {
     let path = folder.join(name);
     let new = folder.join(format!("{name}.new"));
     let written = serde_json::to_vec(value)
@@ -252,9 +259,14 @@ fn write<T: Serialize>(folder: &Path, name: &str, value: &T) -> Result<(), Agent
                 .mode(0o600)
                 .open(&new)?;
             file.write_all(&bytes)?;
-            file.sync_all()?;
-            fs::rename(&new, &path)?;
-            File::open(folder)?.sync_all()
+            match life {
+                StateLife::Lasting => {
+                    file.sync_all()?;
+                    fs::rename(&new, &path)?;
+                    File::open(folder)?.sync_all()
+                }
+                StateLife::Throwaway => fs::rename(&new, &path),
+            }
         });
     written.map_err(|source| at(&path, source))
 }
@@ -292,7 +304,7 @@ mod tests {
     #[tokio::test]
     async fn a_second_start_is_the_same_agent_in_a_higher_incarnation_with_what_it_held() {
         let folder = tempfile::tempdir().unwrap();
-        let (state, found) = State::open(folder.path(), &reach()).unwrap();
+        let (state, found) = State::open(folder.path(), &reach(), StateLife::Lasting).unwrap();
         assert!(found.records.is_empty());
         let holder = state.holder().clone();
         state.use_nonce(7).await.unwrap();
@@ -301,7 +313,7 @@ mod tests {
         state.forget(record(&holder, 1).labels.attempt).await.unwrap();
         drop(state);
 
-        let (state, found) = State::open(folder.path(), &reach()).unwrap();
+        let (state, found) = State::open(folder.path(), &reach(), StateLife::Lasting).unwrap();
 
         assert_eq!(state.holder().agent, holder.agent);
         assert!(state.holder().incarnation > holder.incarnation);
@@ -312,9 +324,9 @@ mod tests {
     #[test]
     fn a_second_process_is_told_who_has_the_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let _first = State::open(folder.path(), &reach()).unwrap();
+        let _first = State::open(folder.path(), &reach(), StateLife::Lasting).unwrap();
 
-        let error = State::open(folder.path(), &reach()).expect_err("it is held");
+        let error = State::open(folder.path(), &reach(), StateLife::Lasting).expect_err("it is held");
 
         assert!(
             error
@@ -327,12 +339,17 @@ mod tests {
     #[tokio::test]
     async fn another_reach_makes_it_another_agent_that_holds_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let (state, _) = State::open(folder.path(), &reach()).unwrap();
+        let (state, _) = State::open(folder.path(), &reach(), StateLife::Lasting).unwrap();
         let holder = state.holder().clone();
         state.hold(record(&holder, 1)).await.unwrap();
         drop(state);
 
-        let (state, found) = State::open(folder.path(), &Reach("boot-2:/places".to_owned())).unwrap();
+        let (state, found) = State::open(
+            folder.path(),
+            &Reach("boot-2:/places".to_owned()),
+            StateLife::Lasting,
+        )
+        .unwrap();
 
         assert_ne!(state.holder().agent, holder.agent);
         assert!(found.records.is_empty());
@@ -343,7 +360,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("identity.json"), "{").unwrap();
 
-        let error = State::open(folder.path(), &reach()).expect_err("it is broken");
+        let error = State::open(folder.path(), &reach(), StateLife::Lasting).expect_err("it is broken");
 
         assert!(error.to_string().contains("identity.json"), "{error}");
     }

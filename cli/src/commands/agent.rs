@@ -25,6 +25,7 @@ pub(crate) async fn run(arguments: Agent, stops: Stops) -> Result<Ending, Failur
         name: arguments.name.unwrap_or_else(host_name),
         driver,
         places: PlaceLife::Survive,
+        state: container_agent::StateLife::Lasting,
     })?;
     agent.run(stops).await?;
     Ok(Ending::Succeeded)

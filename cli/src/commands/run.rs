@@ -10,8 +10,9 @@ use anyhow::Context as _;
 use api::people::{Event, EventKind, PipelineRequest};
 use api::{Cause, PipelineId, PipelineOutcome, Plan, Secret};
 use client::Client;
+use container_agent::StateLife;
 use runtime::stop::Stops;
-use server::config::{Exposure, Repository};
+use server::config::{Durability, Exposure, Repository};
 use server::{App, Config};
 use tokio_util::sync::CancellationToken;
 
@@ -160,6 +161,12 @@ async fn see_to_it(
 ) -> Result<Ending, Failure> {
     let admin = Secret::new(random()?);
     config.admin_token = Some(admin.clone());
+    // A temporary folder is gone after this process, however that ends.
+    let (durability, state) = match arguments.data {
+        Some(_) => (Durability::Lasting, StateLife::Lasting),
+        None => (Durability::Throwaway, StateLife::Throwaway),
+    };
+    config.durability = durability;
     let classes: BTreeSet<String> = plan
         .jobs
         .iter()
@@ -170,7 +177,7 @@ async fn see_to_it(
         })
         .collect();
     let classes = classes.into_iter().collect();
-    let agents = Agents::prepare(folders.data(), classes, &arguments.places).await?;
+    let agents = Agents::prepare(folders.data(), classes, &arguments.places, state).await?;
     let app = App::build(config).await.context("cannot start the server")?;
     let mut together = Together::start(app, agents).await?;
     let client = Client::builder(&together.url)

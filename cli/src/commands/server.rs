@@ -33,7 +33,15 @@ pub(crate) async fn run(arguments: Server, stops: Stops) -> Result<Ending, Failu
             .cloned(),
     );
     let agents = if arguments.dev {
-        Some(Agents::prepare(config.data.join("dev"), classes.clone(), &arguments.places).await?)
+        Some(
+            Agents::prepare(
+                config.data.join("dev"),
+                classes.clone(),
+                &arguments.places,
+                container_agent::StateLife::Lasting,
+            )
+            .await?,
+        )
     } else {
         None
     };

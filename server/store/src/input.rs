@@ -17,6 +17,18 @@ pub struct Settings {
     pub default_time_limit: Millis,
     /// The repositories whose provider is told how their jobs go.
     pub status_repositories: BTreeSet<String>,
+    /// What its files survive.
+    pub durability: Durability,
+}
+
+/// What files survive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// Whatever was answered survives a power cut.
+    #[default]
+    Lasting,
+    /// Nothing waits for the disk: for a folder that is removed with the process that made it.
+    Throwaway,
 }
 
 /// A pipeline to be made.

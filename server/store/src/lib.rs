@@ -18,8 +18,8 @@ mod token;
 
 pub use error::{Lock, StoreError};
 pub use input::{
-    Accepted, Again, Delivery, FetchedTask, Kept, NewPipeline, Origin, Reach, Removal, Removed, Rerun, Scope,
-    Settings, Sizes, Uncompiled, UnsentStatus, Which,
+    Accepted, Again, Delivery, Durability, FetchedTask, Kept, NewPipeline, Origin, Reach, Removal, Removed,
+    Rerun, Scope, Settings, Sizes, Uncompiled, UnsentStatus, Which,
 };
 pub use queue::{CommitStatus, Refusal, Reporter, StatusState, Time};
 pub use store::Store;

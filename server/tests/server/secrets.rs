@@ -94,6 +94,7 @@ async fn a_fork_gets_none_and_nobody_is_asked_for_them() {
                     terms: api::Terms::default(),
                     default_resource_class: "default".to_owned(),
                     default_time_limit: Millis::seconds(60),
+                    durability: store::Durability::Lasting,
                     status_repositories: BTreeSet::new(),
                 };
                 let store = Store::open(&data, settings).await.unwrap();

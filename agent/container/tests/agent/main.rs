@@ -52,6 +52,7 @@ fn start_with(server: &Server, places: &Arc<Places>, state: &Path, life: PlaceLi
         name: "test".to_owned(),
         driver: places.clone(),
         places: life,
+        state: container_agent::StateLife::Lasting,
     })
     .unwrap();
     let id = agent.id().clone();

@@ -15,7 +15,7 @@ use super::{agents, jobs, meta, schema, statuses};
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::folder::DataFolder;
-use crate::input::Settings;
+use crate::input::{Durability, Settings};
 use crate::token;
 
 /// The longest that SQLite's log stays, in bytes.
@@ -38,7 +38,7 @@ pub(crate) fn open(folder: &Path, settings: Settings, wall: u64) -> Result<Opene
 }
 
 fn load(folder: DataFolder, settings: Settings, wall: u64) -> Result<Opened, StoreError> {
-    let mut connection = connect(folder.database())?;
+    let mut connection = connect(folder.database(), settings.durability)?;
     if meta::was_left_open(&connection)? {
         check(&connection, folder.database())?;
     }
@@ -95,15 +95,19 @@ fn check(connection: &Connection, file: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn connect(path: &Path) -> Result<Connection, StoreError> {
+fn connect(path: &Path, durability: Durability) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
     schema::refuse_newer(&connection)?;
     schema::let_it_shrink(&connection)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-    // With WAL, FULL syncs the log at each commit: what was answered survives a power cut.
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    let synchronous = match durability {
+        // With WAL, FULL syncs the log at each commit: what was answered survives a power cut.
+        Durability::Lasting => "FULL",
+        Durability::Throwaway => "OFF",
+    };
+    connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     // A log that one large change made long is cut back at the next checkpoint.
     connection.pragma_update_and_check(None, "journal_size_limit", LONGEST_LOG, |_| Ok(()))?;

@@ -26,6 +26,7 @@ async fn open_at(folder: &TempDir, wall: u64) -> Store {
         default_resource_class: "default".to_owned(),
         default_time_limit: api::Millis::seconds(60),
         status_repositories: std::collections::BTreeSet::new(),
+        durability: crate::Durability::Lasting,
     };
     Store::open_at(folder.path(), settings, wall).await.unwrap()
 }

@@ -27,6 +27,7 @@ pub(crate) fn settings() -> Settings {
         default_resource_class: CLASS.to_owned(),
         default_time_limit: Millis::seconds(3600),
         status_repositories: BTreeSet::from(["acme/app".to_owned()]),
+        durability: store::Durability::Lasting,
     }
 }
 
