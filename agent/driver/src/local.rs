@@ -223,10 +223,8 @@ impl Driver for LocalDriver {
             move |error: io::Error| refused(start_cause(tried, &error, root))
         };
         // In one detail: the server shows the first of each phase.
-        say(match &order.image {
-            Some(image) => format!("making the sandbox; {}", making::image_is_not_used(image)),
-            None => "making the sandbox".to_owned(),
-        });
+        let notices = making::notices(order);
+        say(format!("making the sandbox; {}", notices.join("; ")));
         let Some(lock) = self.make(order).await.map_err(failed("make the place"))? else {
             return Ok(());
         };
