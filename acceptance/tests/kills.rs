@@ -193,7 +193,7 @@ async fn goat_killed_is_supervisor_lost_with_the_signal() {
 }
 
 #[tokio::test]
-async fn sandbox_killed_is_supervisor_lost() {
+async fn sandbox_killed_is_supervisor_lost_with_the_signal() {
     let installation = Installation::start(&Options::default());
     let _agent = installation.agent("one");
     let pipeline = begun(&installation).await;
@@ -202,8 +202,9 @@ async fn sandbox_killed_is_supervisor_lost() {
 
     let view = installation.ended(&pipeline).await;
     let job = assert_ended(&view, Outcome::InfraFailed);
-    assert!(
-        matches!(job.cause, Some(Cause::SupervisorLost { .. })),
+    assert_eq!(
+        job.cause,
+        Some(Cause::SupervisorLost { signal: Some(9) }),
         "{job:#?}"
     );
     assert_nothing_left(&installation);
