@@ -4,6 +4,10 @@ use api::Cause;
 use api::goat::{TerminationKind, TerminationMessage};
 use driver::Exit;
 
+/// How many lines of a place's log are logged.
+const LAST_LINES: usize = 10;
+/// How many characters of each.
+const LONGEST_LINE: usize = 300;
 /// The longest text that tells who sent a signal, in characters.
 const LONGEST_SENDER: usize = 200;
 
@@ -45,6 +49,21 @@ fn told(message: &TerminationMessage) -> Option<Cause> {
         }),
         TerminationKind::Configuration => Some(Cause::Internal { message: text() }),
     }
+}
+
+/// The last lines of a place's log, as one may print them: not many, not long, and without control characters.
+pub(crate) fn last_lines(log: &str) -> Vec<String> {
+    let plain = |line: &str| -> String {
+        let mut characters = line.chars().filter(|found| !found.is_control());
+        let mut plain: String = characters.by_ref().take(LONGEST_LINE).collect();
+        if characters.next().is_some() {
+            plain.push('…');
+        }
+        plain
+    };
+    let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+    let first = lines.len().saturating_sub(LAST_LINES);
+    lines.iter().skip(first).map(|line| plain(line)).collect()
 }
 
 /// Who asked GOAT to end. The message lies where the task may write, so it is one short line at most.
@@ -165,5 +184,20 @@ mod tests {
             assert!(by.starts_with("SIGTERM from xxx"), "{by}");
             assert_eq!(by.len(), LONGEST_SENDER);
         }
+    }
+
+    #[test]
+    fn of_a_log_its_last_lines_are_printed_each_as_it_is() {
+        let mut log: String = (0..50)
+            .map(|line| format!("line {line} \"quoted\"\n\n"))
+            .collect();
+        log.push_str(&format!("\u{1b}[31m{}\n", "x".repeat(1000)));
+
+        let lines = last_lines(&log);
+
+        assert_eq!(lines.len(), LAST_LINES);
+        assert_eq!(lines[0], "line 41 \"quoted\"");
+        assert_eq!(lines[9], format!("[31m{}…", "x".repeat(LONGEST_LINE - 4)));
+        assert!(last_lines("").is_empty());
     }
 }
