@@ -193,7 +193,7 @@ async fn goat_killed_is_supervisor_lost_with_the_signal() {
 }
 
 #[tokio::test]
-async fn sandbox_killed_is_supervisor_lost() {
+async fn sandbox_killed_is_supervisor_lost_with_the_signal() {
     let installation = Installation::start(&Options::default());
     let _agent = installation.agent("one");
     let pipeline = begun(&installation).await;
@@ -202,10 +202,30 @@ async fn sandbox_killed_is_supervisor_lost() {
 
     let view = installation.ended(&pipeline).await;
     let job = assert_ended(&view, Outcome::InfraFailed);
-    assert!(
-        matches!(job.cause, Some(Cause::SupervisorLost { .. })),
+    assert_eq!(
+        job.cause,
+        Some(Cause::SupervisorLost { signal: Some(9) }),
         "{job:#?}"
     );
+    assert_nothing_left(&installation);
+}
+
+#[tokio::test]
+async fn a_term_to_the_first_process_is_told_with_its_sender() {
+    let installation = Installation::start(&Options::default());
+    let _agent = installation.agent("one");
+
+    let pipeline = installation
+        .push("jobs:\n  work:\n    steps: [{run: 'kill -TERM 1; sleep 60'}]\n")
+        .await;
+
+    let view = installation.ended(&pipeline).await;
+    let job = assert_ended(&view, Outcome::InfraFailed);
+    let Some(Cause::Deleted { by }) = &job.cause else {
+        panic!("{job:#?}")
+    };
+    assert!(by.starts_with("SIGTERM from process "), "{by}");
+    assert!(by.contains("sh (uid 1000) of the task"), "{by}");
     assert_nothing_left(&installation);
 }
 

@@ -145,3 +145,20 @@ async fn an_image_is_not_used_and_the_log_says_so_once() {
         .collect();
     assert_eq!(notices.len(), 1, "{notices:?}");
 }
+
+#[tokio::test]
+async fn a_job_is_told_once_that_it_shares_the_hosts_network() {
+    let installation = Installation::start(&Options::default());
+    let _agent = installation.agent("one");
+
+    let pipeline = installation
+        .push("jobs:\n  work:\n    steps: [{run: 'true'}, {run: 'true'}]\n")
+        .await;
+
+    installation.ended(&pipeline).await;
+    let notices = installation.phases(&pipeline).await;
+    let network = notices.iter().filter(|detail| {
+        detail.contains("shares the host's network, loopback and abstract sockets included")
+    });
+    assert_eq!(network.count(), 1, "{notices:?}");
+}

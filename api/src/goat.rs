@@ -62,6 +62,9 @@ pub struct TerminationMessage {
     /// The signal that ended the task agent, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<i32>,
+    /// The first TERM or INT that arrived, and who sent it, as far as that can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interrupted_by: Option<String>,
     /// Whether the kernel's OOM killer ended it.
     #[serde(default)]
     pub oom: bool,

@@ -468,6 +468,7 @@ fn goat() {
             message: "the task agent was ended by signal 9".to_owned(),
             exit_code: None,
             signal: Some(9),
+            interrupted_by: Some("SIGTERM from process 12 sh (uid 1000) of the task".to_owned()),
             oom: true,
             reported: true,
             duration_ms: 1500,

@@ -60,9 +60,15 @@ pub(crate) struct ConfigFile {
 impl Snapshot {
     /// Takes a snapshot of the repository that `folder` is in; `scratch` is an empty folder that outlives it.
     pub(crate) async fn take(folder: &Path, scratch: &Path, source: Source) -> anyhow::Result<Self> {
-        let original = Original::around(folder).await.with_context(|| {
+        let original = Original::around(folder).await.map_err(|error| {
+            // There is one, and the error says what is the matter with it.
+            if error.is::<git::NotOurs>() {
+                return error;
+            }
             let folder = folder.display();
-            format!("`goatherd run` runs a git repository's working tree, and finds none at {folder}")
+            error.context(format!(
+                "`goatherd run` runs a git repository's working tree, and finds none at {folder}"
+            ))
         })?;
         let store = scratch.join("source");
         let scratch =

@@ -2,13 +2,15 @@
 
 use std::ops::Range;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Padding, Renderer, Snippet};
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::source::without_byte_order_mark;
 
-/// A longer line is not shown: it would be cut to something that helps nobody.
+/// Of a longer line only the part around the place is shown.
 const LONGEST_LINE: usize = 4096;
+/// How much of a longer line is shown before the place, and after it, in characters.
+const AROUND: usize = 40;
 
 /// Whether the text has terminal colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,7 +39,13 @@ impl Diagnostic {
         let title = level.primary_title(&self.message).id(self.code.word());
         let mut group = match self.excerpt(without_byte_order_mark(source)) {
             Some(snippet) => title.element(snippet),
-            None => title.element(self.origin()),
+            None => {
+                let group = title.element(self.origin());
+                match self.part_of_line(without_byte_order_mark(source)) {
+                    Some(snippet) => group.element(Padding).element(snippet),
+                    None => group,
+                }
+            }
         };
         if let Some(suggestion) = &self.suggestion {
             group = group.element(Level::HELP.message(suggestion));
@@ -53,7 +61,7 @@ impl Diagnostic {
     }
 
     /// The lines that belong to it; none where `source` is not what was compiled, or a line is too long.
-    fn excerpt<'a>(&'a self, source: &'a str) -> Option<Snippet<'a, annotate_snippets::Annotation<'a>>> {
+    fn excerpt<'a>(&'a self, source: &'a str) -> Option<Snippet<'a, Annotation<'a>>> {
         let places = || std::iter::once(&self.range).chain(self.related.iter().map(|one| &one.range));
         let first = places().map(|range| range.start).min()?;
         let last = places().map(|range| range.start).max()?;
@@ -74,6 +82,34 @@ impl Diagnostic {
         }
         Some(snippet)
     }
+
+    /// The part of a very long line that is around the place. It has no path: the renderer would count the
+    /// column from where the part starts.
+    fn part_of_line<'a>(&self, source: &'a str) -> Option<Snippet<'a, Annotation<'a>>> {
+        let (before, after) = source.split_at_checked(self.range.start)?;
+        let before = before.get(before.rfind('\n').map_or(0, |at| at + 1)..)?;
+        let after = after.get(..line_length(after))?;
+        let start = self.range.start - last_characters(before, AROUND).len();
+        let part = source.get(start..self.range.start + first_characters(after, AROUND).len())?;
+        let span = on_one_line(part, &(self.range.start - start..self.range.end - start), 0);
+        let caret = span.filter(|span| span.end <= part.len());
+        let caret = caret.unwrap_or(self.range.start - start..part.len());
+        Some(
+            Snippet::source(part)
+                .line_start(usize::try_from(self.line).ok()?)
+                .annotation(AnnotationKind::Primary.span(caret)),
+        )
+    }
+}
+
+fn first_characters(text: &str, count: usize) -> &str {
+    let end = text.char_indices().nth(count).map_or(text.len(), |(at, _)| at);
+    text.get(..end).unwrap_or(text)
+}
+
+fn last_characters(text: &str, count: usize) -> &str {
+    let start = text.char_indices().rev().nth(count - 1).map_or(0, |(at, _)| at);
+    text.get(start..).unwrap_or(text)
 }
 
 /// All of them, and a last line with how many there are. Empty where there are none.

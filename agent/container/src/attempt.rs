@@ -178,10 +178,15 @@ impl Supervision {
         let cause = ending::cause(exit);
         match &cause {
             None => tracing::info!(attempt = %self.attempt, "the task ended"),
-            Some(cause) => tracing::warn!(
-                attempt = %self.attempt, code = ?exit.code, signal = ?exit.signal, log = exit.log_tail,
-                "the place ended without a terminal record: {}", cause.sentence()
-            ),
+            Some(cause) => {
+                tracing::warn!(
+                    attempt = %self.attempt, code = ?exit.code, signal = ?exit.signal,
+                    "the place ended without a terminal record: {}", cause.sentence()
+                );
+                for line in ending::last_lines(&exit.log_tail) {
+                    tracing::warn!(attempt = %self.attempt, "its log's end: {line}");
+                }
+            }
         }
         cause
     }

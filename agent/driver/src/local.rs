@@ -2,9 +2,11 @@
 //!
 //! A place is a folder below the place root and a process around GOAT, [`sandbox`], that outlives the agent.
 //! The folder says everything (`folder`), so that an agent that starts again, or another one with the same
-//! place root, finds every place, however its maker ended. Nothing is kept in this process's memory.
+//! place root, finds every place, however its maker ended. This process's memory has one thing more: the sandboxes
+//! that are its children (`children`).
 
 mod checks;
+mod children;
 mod folder;
 mod lock;
 mod making;
@@ -31,6 +33,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 
 use crate::{Driver, DriverError, Exit, Order, Place, Progress};
+use children::Children;
 use folder::Folder;
 use lock::Lock;
 use making::Claim;
@@ -70,6 +73,7 @@ pub struct LocalDriver {
     reach: Reach,
     linger: Linger,
     lifeline: Option<Lifeline>,
+    children: Children,
 }
 
 /// A pipe whose reading end all sandboxes inherit. It ends for them when this process does.
@@ -107,6 +111,7 @@ impl LocalDriver {
             settings: Arc::new(settings),
             linger: Linger(Millis::seconds(600)),
             lifeline,
+            children: Children::default(),
         })
     }
 
@@ -148,7 +153,8 @@ impl LocalDriver {
     }
 
     /// Starts the sandbox of a place that is made, and hands the place's lock to it.
-    async fn launch(&self, folder: &Folder, lock: Lock) -> io::Result<Report> {
+    async fn launch(&self, attempt: &AttemptRef, lock: Lock) -> io::Result<Report> {
+        let folder = self.folder(attempt);
         let lock = lock.into_descriptor();
         let mut command = Command::new(&self.settings.sandbox_program);
         command
@@ -181,8 +187,13 @@ impl LocalDriver {
             child.kill().await?;
             return Err(io::Error::other("the sandbox did not start in time"));
         }
-        serde_json::from_slice(&text)
-            .map_err(|_| io::Error::other("the sandbox ended without a word; its place's log may say more"))
+        let report = serde_json::from_slice(&text).map_err(|_| {
+            io::Error::other("the sandbox ended without a word; its place's log may say more")
+        })?;
+        if report == Report::Started {
+            self.children.keep(attempt.clone(), child);
+        }
+        Ok(report)
     }
 }
 
@@ -223,16 +234,13 @@ impl Driver for LocalDriver {
             move |error: io::Error| refused(start_cause(tried, &error, root))
         };
         // In one detail: the server shows the first of each phase.
-        say(match &order.image {
-            Some(image) => format!("making the sandbox; {}", making::image_is_not_used(image)),
-            None => "making the sandbox".to_owned(),
-        });
+        let notices = making::notices(order);
+        say(format!("making the sandbox; {}", notices.join("; ")));
         let Some(lock) = self.make(order).await.map_err(failed("make the place"))? else {
             return Ok(());
         };
-        let folder = self.folder(&order.labels.attempt);
         match self
-            .launch(&folder, lock)
+            .launch(&order.labels.attempt, lock)
             .await
             .map_err(failed("start the sandbox"))?
         {
@@ -256,7 +264,8 @@ impl Driver for LocalDriver {
         Err(DriverError::Lost {
             attempt: attempt.clone(),
             cause: if was_made {
-                Cause::SupervisorLost { signal: None }
+                let signal = self.children.killed_by(attempt).await;
+                Cause::SupervisorLost { signal }
             } else {
                 Cause::AgentLost
             },
@@ -289,7 +298,9 @@ impl Driver for LocalDriver {
         removed.await.map_err(|source| DriverError::Host {
             what: format!("could not remove {}", folder.path().display()),
             source,
-        })
+        })?;
+        self.children.forget(attempt);
+        Ok(())
     }
 
     async fn list(&self) -> Result<Vec<Place>, DriverError> {

@@ -62,10 +62,37 @@ pub(super) async fn text_of(command: &mut Command, input: &[u8]) -> anyhow::Resu
 }
 
 fn succeeded(output: Output) -> anyhow::Result<Vec<u8>> {
-    if !output.status.success() {
-        bail!("git says: {}", words(&output.stderr));
+    if output.status.success() {
+        return Ok(output.stdout);
     }
-    Ok(output.stdout)
+    let words = words(&output.stderr);
+    match NotOurs::told(&words) {
+        Some(refusal) => Err(refusal.into()),
+        None => bail!("git says: {words}"),
+    }
+}
+
+/// git does not read a repository of another user's, unless `safe.directory` names it (`git-config(1)`).
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the git repository at {place} belongs to another user, and git does not read what another user may have \
+     prepared; run this as its owner, or, where you trust what is in it, allow it: \
+     git config --global --add safe.directory {place}"
+)]
+pub(super) struct NotOurs {
+    place: String,
+}
+
+impl NotOurs {
+    /// `fatal: detected dubious ownership in repository at '/srv/app'`; `unsafe repository ('/srv/app' is owned ...`
+    /// before git 2.35.3.
+    fn told(words: &str) -> Option<Self> {
+        let (_, rest) = words
+            .split_once("detected dubious ownership in repository at '")
+            .or_else(|| words.split_once("unsafe repository ('"))?;
+        let place = rest.split('\'').next().unwrap_or(rest).to_owned();
+        Some(Self { place })
+    }
 }
 
 /// What is between NULs, the last of which ends the text.

@@ -280,3 +280,25 @@ fn outside_of_a_repository_it_says_what_it_needs() {
     assert_eq!(code(&output), 1);
     assert!(text(&output.stderr).contains("git repository"), "{output:?}");
 }
+
+#[test]
+fn a_repository_of_another_user_is_told_from_none() {
+    let repository = Repository::with(&[(".ci.yml", THREE_JOBS)]);
+
+    // git's own way to make it take a repository for another user's, without being root.
+    let output = repository
+        .run(&[])
+        .env("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_SYSTEM", "/dev/null")
+        .output()
+        .unwrap();
+
+    assert_eq!(code(&output), 1);
+    let said = text(&output.stderr);
+    assert!(said.contains("belongs to another user"), "{said}");
+    let top = repository.top().canonicalize().unwrap();
+    let advice = format!("git config --global --add safe.directory {}", top.display());
+    assert!(said.contains(&advice), "{said}");
+    assert!(!said.contains("finds none"), "{said}");
+}

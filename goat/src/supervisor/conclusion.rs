@@ -102,7 +102,7 @@ impl Supervisor {
             _ => what,
         };
         let message = match &self.interruption {
-            Some(interruption) => format!("{}: {what}", interruption.words),
+            Some(interruption) => format!("interrupted by {}: {what}", interruption.by),
             None => what,
         };
         let (exit_code, signal) = match end {
@@ -115,6 +115,10 @@ impl Supervisor {
             message,
             exit_code,
             signal,
+            interrupted_by: self
+                .interruption
+                .as_ref()
+                .map(|interruption| interruption.by.clone()),
             oom: out_of_memory.is_some(),
             reported: false,
             duration_ms: u64::try_from(self.children.agent_time().as_millis()).unwrap_or(u64::MAX),

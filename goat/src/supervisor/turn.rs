@@ -16,8 +16,8 @@ const TICK: Duration = Duration::from_secs(2);
 pub(super) struct Interruption {
     /// Until when the task agent may end by itself.
     pub(super) deadline: Instant,
-    /// By what and whom, for people.
-    pub(super) words: String,
+    /// What arrived, and from whom, for people.
+    pub(super) by: String,
 }
 
 impl Supervisor {
@@ -66,18 +66,14 @@ impl Supervisor {
         if self.interruption.is_some() {
             return;
         }
-        let words = format!(
-            "interrupted by {} from {}",
-            received.signal,
-            origin_words(received.origin)
-        );
-        tracing::info!("{words}");
+        let by = format!("{} from {}", received.signal, origin_words(received.origin));
+        tracing::info!("interrupted by {by}");
         self.children.forward(received.signal);
         if self.task.notify_task_agent {
             self.children.notify_agent();
         }
         let deadline = Instant::now() + self.settings.shutdown_delay + self.settings.grace_period;
-        self.interruption = Some(Interruption { deadline, words });
+        self.interruption = Some(Interruption { deadline, by });
     }
 
     /// Collects every child that has ended. `false` when there is no child left at all.
@@ -114,17 +110,21 @@ impl Supervisor {
 /// As far as it can be told: the sender may have ended, and outside of a PID namespace of one's own, "the task"
 /// is what descends from this process.
 fn origin_words(origin: Origin) -> String {
-    let (pid, inside) = match origin {
+    let (pid, uid, inside) = match origin {
         Origin::Kernel => return "the kernel".to_owned(),
         Origin::Outside => return "outside the container".to_owned(),
-        Origin::Process { pid, .. } => (pid, process::is_init()),
+        Origin::Process { pid, uid } => (pid, uid, process::is_init()),
     };
-    let name = process::command_name(pid).unwrap_or_else(|| "(ended)".to_owned());
+    let sender = match process::command_name(pid) {
+        // A process gives itself any name.
+        Some(name) => format!("{pid} {} (uid {uid})", name.escape_debug()),
+        None => format!("{pid} (ended, uid {uid})"),
+    };
     if inside {
-        return format!("process {pid} {name} of the task");
+        return format!("process {sender} of the task");
     }
     match process::descendants(process::own_pid()) {
         Ok(below) if below.contains(&pid) => "a process of the task".to_owned(),
-        _ => format!("another process {pid} {name}"),
+        _ => format!("another process {sender}"),
     }
 }

@@ -77,9 +77,11 @@ impl Checker<'_> {
             [one] => one.clone(),
             _ => format!("one of {}", listed.join(", ")),
         };
-        let suggestion = self.did_you_mean(&text.value, words());
+        let suggestion = self
+            .did_you_mean(&text.value, words())
+            .unwrap_or_else(|| format!("write {listed}"));
         let message = format!("{what} must be {listed}, not {}", quote(&text.value));
-        self.report(Problem::error(Code::BadValue, node.span, message).suggest_if(suggestion));
+        self.report(Problem::error(Code::BadValue, node.span, message).suggest(suggestion));
         None
     }
 
@@ -127,7 +129,23 @@ impl Checker<'_> {
             }
             return;
         }
-        for entry in self.mapping(item, "an item of `environment`").unwrap_or_default() {
+        let Kind::Mapping(entries) = &item.kind else {
+            let hint = match item
+                .text()
+                .filter(|name| !name.trim().is_empty() && !item.is_nothing())
+            {
+                Some(name) => format!(
+                    "write {}, or {} for one without a value",
+                    quote(&format!("{name}=VALUE")),
+                    quote(&format!("{name}="))
+                ),
+                None => "write each item as `NAME=VALUE` or `NAME: VALUE`".to_owned(),
+            };
+            let expected = "`NAME=VALUE` or a mapping";
+            self.wrong_type(item, "an item of `environment`", expected, Some(&hint));
+            return;
+        };
+        for entry in entries.iter() {
             self.variable(entry, variables);
         }
     }

@@ -255,7 +255,8 @@ impl<'s> Builder<'s> {
             // The parser refuses unknown names, so the anchor is one whose end has not come yet.
             let name = quote(self.source.slice(span));
             let message = format!("the alias {name} stands inside of what it names");
-            checker.report(Problem::error(Code::TooLarge, span, message));
+            let problem = Problem::error(Code::TooLarge, span, message);
+            checker.report(problem.suggest("remove it, or let it name an anchor that ends above it"));
             return Err(Hopeless);
         };
         let node = Node {

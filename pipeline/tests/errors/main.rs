@@ -409,3 +409,28 @@ fn the_cause_is_the_first_error_with_the_number_of_the_others() {
     assert!(message.ends_with("(and 2 more)"), "{message}");
     assert!(compile(CI, &job("")).to_cause().is_none());
 }
+
+#[test]
+fn a_wrong_word_is_answered_with_the_right_ones_also_where_none_is_near() {
+    let text = steps("      - run: {command: x, when: sometimes}").replace('§', "");
+
+    let found = found(CI, &text);
+
+    let suggestion = found[0].suggestion.as_deref();
+    assert_eq!(suggestion, Some("write one of `on_success`, `always`, `on_fail`"));
+}
+
+#[test]
+fn a_variable_without_a_value_is_told_both_forms() {
+    for (text, says) in [
+        ("environment: [§A]", "must be `NAME=VALUE` or a mapping"),
+        (
+            "environment: [§A]",
+            "write `A=VALUE`, or `A=` for one without a value",
+        ),
+        ("environment: [§[A]]", "as `NAME=VALUE` or `NAME: VALUE`"),
+        ("environment: [§'']", "`NAME=VALUE` or `NAME: VALUE`"),
+    ] {
+        expect(CI, &job(text), Code::WrongType, says);
+    }
+}

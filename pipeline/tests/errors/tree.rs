@@ -151,3 +151,41 @@ fn columns_count_characters() {
         "`ß`",
     );
 }
+
+#[test]
+fn an_alias_inside_of_what_it_names_is_told_what_to_do() {
+    expect(
+        CI,
+        "jobs: &a [§*a]\n",
+        Code::TooLarge,
+        "remove it, or let it name",
+    );
+}
+
+#[test]
+fn a_place_on_a_very_long_line_has_a_caret_too() {
+    let open = "[".repeat(20_000);
+    let wide = format!(
+        "jobs: {{a: {{steps: [checkout], §ößz: x{}}}}}\n",
+        "ä".repeat(9000)
+    );
+    let (wide, places) = marked(&wide);
+    for text in [open.as_str(), wide.as_str()] {
+        let found = found(CI, text);
+        let at = (found[0].line, found[0].column);
+
+        let rendered = found[0].render(text);
+
+        let header = format!("--> {CI}:{}:{}\n", at.0, at.1);
+        assert!(rendered.contains(&header), "{rendered}");
+        assert!(rendered.contains('^'), "{rendered}");
+        assert!(rendered.len() < 1000, "{rendered}");
+    }
+    let found = found(CI, &wide);
+    assert_eq!(places, [(found[0].line, found[0].column)]);
+    assert!(
+        found[0].render(&wide).contains("ößz: xää"),
+        "{}",
+        found[0].render(&wide)
+    );
+}

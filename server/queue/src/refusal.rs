@@ -20,6 +20,9 @@ pub enum Refusal {
         /// The first number that is not stored.
         first: u64,
     },
+    /// 409: something else is in the way.
+    #[error("{0}")]
+    Conflict(String),
     /// 403: the token is good, but not for this.
     #[error("{0}")]
     Forbidden(String),

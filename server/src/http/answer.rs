@@ -127,6 +127,7 @@ impl From<Refusal> for Failure {
                 failure.error.first_missing = Some(first);
                 failure
             }
+            Refusal::Conflict(_) => Self::new(StatusCode::CONFLICT, ErrorCode::Conflict, message),
             Refusal::Forbidden(_) => Self::forbidden(message),
             Refusal::Invalid(_) => Self::invalid(message),
             Refusal::NotFound => Self::not_found(message),

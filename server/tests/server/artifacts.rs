@@ -100,6 +100,28 @@ async fn a_name_that_leads_elsewhere_is_refused() {
 }
 
 #[tokio::test]
+async fn a_file_where_another_artifact_needs_a_folder_is_refused() {
+    let (repo, commit) = Repo::with_config("acme/app", ONE_JOB);
+    let server = Server::start(&[&repo]).await;
+    let claim = claimed(&server, &repo, &commit).await;
+    let task = TaskAgent::of(&server, &claim);
+    task.task().await.ok::<Value>();
+    let sum = sha256(b"app");
+    for name in ["x", "a/b", "x"] {
+        task.upload(name, b"app", &sum).await.ok::<Value>();
+    }
+
+    let inside = task.upload("x/y", b"app", &sum).await;
+    let above = task.upload("a", b"app", &sum).await;
+
+    let sentence = inside.refused(409, ErrorCode::Conflict).message;
+    assert!(sentence.contains("`x/y` beside `x`"), "{sentence}");
+    let sentence = above.refused(409, ErrorCode::Conflict).message;
+    assert!(sentence.contains("`a` beside `a/b`"), "{sentence}");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn an_attempt_that_is_over_sends_nothing_more() {
     let (repo, commit) = Repo::with_config("acme/app", ONE_JOB);
     let server = Server::start(&[&repo]).await;

@@ -103,6 +103,7 @@ pub(crate) fn completed() -> Exit {
         message: String::new(),
         exit_code: Some(0),
         signal: None,
+        interrupted_by: None,
         oom: false,
         reported: false,
         duration_ms: 1,

@@ -71,13 +71,9 @@ pub(super) fn make(
     install(settings, folder)?;
     write_configuration(folder, order, ids)?;
     let mut log = folder.open_log()?;
-    if let Some(image) = &order.image {
-        writeln!(log, "goatherd: {}", image_is_not_used(image))?;
+    for notice in notices(order) {
+        writeln!(log, "goatherd: {notice}")?;
     }
-    writeln!(
-        log,
-        "goatherd: the task shares the host's network, loopback and abstract sockets included"
-    )?;
     folder.write_spec(&Spec {
         name: host_name(&order.labels.attempt.to_string()),
         ids,
@@ -88,9 +84,13 @@ pub(super) fn make(
     })
 }
 
-/// What is said once about an image.
-pub(super) fn image_is_not_used(image: &str) -> String {
-    format!("image `{image}` is not used: the local driver runs tasks on the host's own programs")
+/// What a job finds here in another way than one may expect of a container, for its user to see.
+pub(super) fn notices(order: &Order) -> Vec<String> {
+    let network = "the job shares the host's network, loopback and abstract sockets included".to_owned();
+    let image = order.image.as_ref().map(|image| {
+        format!("image `{image}` is not used: the local driver runs tasks on the host's own programs")
+    });
+    std::iter::once(network).chain(image).collect()
 }
 
 fn arguments(order: &Order) -> Vec<String> {

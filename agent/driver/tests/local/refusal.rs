@@ -51,6 +51,7 @@ async fn an_image_is_not_used_and_that_is_said_once() {
     // Each start says what it does; the server shows a phase's first detail.
     while let Some(progress) = told.recv().await {
         assert_eq!(progress.detail.matches("golang:1.24").count(), 1);
+        assert_eq!(progress.detail.matches("shares the host's network").count(), 1);
     }
     host.close().await;
 }

@@ -21,6 +21,8 @@ use files::{Found, Request, find, open};
 const CHANGES: u32 = 5;
 /// How often a server with a full disk is asked again.
 const FULL: u32 = 3;
+/// How many failed files are told one by one.
+const MOST_TOLD: usize = 20;
 /// The least that a connection must carry, so that a dead one is noticed.
 const BYTES_PER_SECOND: u64 = 64 * 1024;
 
@@ -44,31 +46,61 @@ pub(super) async fn upload(
     for line in &found.left_out {
         current.say(line).await;
     }
-    if found.files.is_empty() {
+    if found.files.is_empty() && found.failed.is_empty() {
         current
             .say(&format!("there is nothing to upload in `{source}`"))
             .await;
     }
+    let mut failed = found.failed;
     for file in found.files {
-        send(current, file, &found.boundary).await?;
+        match send(current, file, &found.boundary).await {
+            Ok(()) => {}
+            Err(NotSent::File(sentence)) => failed.push(sentence),
+            Err(NotSent::Step(failure)) => return Err(failure),
+        }
     }
-    Ok(())
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(current.fail(1, &told(&failed)).await)
+}
+
+/// What could not be uploaded, a line each; of very many only the first.
+fn told(failed: &[String]) -> String {
+    let mut lines: Vec<&str> = failed.iter().take(MOST_TOLD).map(String::as_str).collect();
+    let more = failed.len().saturating_sub(MOST_TOLD);
+    let rest = format!("and {more} more could not be uploaded");
+    if more > 0 {
+        lines.push(&rest);
+    }
+    lines.join("\n")
+}
+
+/// Why a file was not sent.
+#[derive(Debug)]
+enum NotSent {
+    /// Because of the file itself, in a sentence: others may still be sent.
+    File(String),
+    /// The step is over.
+    Step(Failure),
+}
+
+impl From<Failure> for NotSent {
+    fn from(failure: Failure) -> Self {
+        Self::Step(failure)
+    }
 }
 
 /// Sends one file, until the server has it.
-async fn send(current: Current<'_>, found: Found, boundary: &Path) -> Result<(), Failure> {
+async fn send(current: Current<'_>, found: Found, boundary: &Path) -> Result<(), NotSent> {
     let Found { path, name } = found;
     let mut backoff = Backoff::new(Duration::from_secs(5));
     let (mut changes, mut full) = (0, 0);
     let mut known_sum: Option<String> = None;
     loop {
-        let content = match content(&path, boundary).await {
-            Ok(content) => content,
-            Err(error) => {
-                let sentence = format!("`{}` cannot be uploaded: {error}", path.display());
-                return Err(current.fail(1, &sentence).await);
-            }
-        };
+        let content = content(&path, boundary)
+            .await
+            .map_err(|error| NotSent::File(format!("`{}` cannot be uploaded: {error}", path.display())))?;
         let changed = known_sum.as_ref().is_some_and(|known| *known != content.sum);
         changes += u32::from(changed);
         known_sum = Some(content.sum.clone());
@@ -85,21 +117,24 @@ async fn send(current: Current<'_>, found: Found, boundary: &Path) -> Result<(),
             Next::Again => {}
             Next::Full => {
                 let r#where = "the server".to_owned();
-                return Err(Failure::infrastructure(Cause::DiskFull { r#where }));
+                return Err(Failure::infrastructure(Cause::DiskFull { r#where }).into());
             }
             Next::Changing => {
                 let sentence = format!("`{}` keeps changing while it is uploaded", path.display());
-                return Err(current.fail(1, &sentence).await);
+                return Err(NotSent::File(sentence));
             }
             Next::Refused => {
                 let sentence = format!("`{name}` was not uploaded: {}", error.chain());
-                return Err(current.fail(1, &sentence).await);
+                return Err(match error.is_gone() {
+                    true => current.fail(1, &sentence).await.into(),
+                    false => NotSent::File(sentence),
+                });
             }
         }
         tracing::debug!(error = %error.chain(), "an artifact is sent again");
         tokio::select! {
             () = backoff.pause() => {}
-            _ = current.context.supervisor.control.stopped() => return Err(STOPPED),
+            _ = current.context.supervisor.control.stopped() => return Err(STOPPED.into()),
         }
     }
 }
@@ -185,4 +220,22 @@ async fn content(path: &Path, boundary: &Path) -> io::Result<Content> {
 /// Disk work, on a thread of its own. It starts no process.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_very_many_failed_files_the_first_and_the_number_are_told() {
+        let failed: Vec<String> = (0..30).map(|file| format!("file {file}")).collect();
+
+        let told = told(&failed);
+
+        assert!(told.starts_with("file 0\nfile 1\n"), "{told}");
+        assert!(
+            told.ends_with("file 19\nand 10 more could not be uploaded"),
+            "{told}"
+        );
+    }
 }

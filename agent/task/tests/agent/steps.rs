@@ -445,6 +445,36 @@ fn uploads_arrive_whole_under_their_names() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_stops_no_other() {
+    let make = "mkdir -p out/closed; for file in a b c closed/d; do echo x > out/$file; done; \
+                chmod 0 out/b out/closed";
+    let server = FakeServer::start(task(vec![run(make), upload("out", None)]));
+
+    // Root reads everything.
+    let unusual = Unusual {
+        user: Some(65534),
+        ..Unusual::default()
+    };
+    let mut agent = Agent::start_unusually(&server, unusual);
+
+    assert_eq!(agent.end().code(), Some(0));
+    let closed = agent.project().join("out/closed");
+    fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("opened again");
+    let facts = server.facts();
+    let names: Vec<&str> = facts.artifacts.keys().map(String::as_str).collect();
+    assert_eq!(names, ["out/a", "out/c"]);
+    let said = facts.text(1, Stream::System);
+    for file in ["closed", "b"] {
+        let sentence = format!("/out/{file}` cannot be uploaded: Permission denied");
+        assert!(said.contains(&sentence), "{said}");
+    }
+    assert_eq!(
+        facts.record.as_ref().expect("a record").cause,
+        Some(Cause::Exit { code: 1 })
+    );
+}
+
+#[test]
 fn called_as_circleci_it_says_what_it_cannot_do_yet() {
     let folder = tempfile::tempdir().expect("a folder");
     let helper = folder.path().join("circleci");

@@ -26,6 +26,12 @@ pub(crate) fn add(
     let Some(stored) = Stored::of(change.sql, attempt)? else {
         return Ok(Err(Refusal::NotFound));
     };
+    if let Some(other) = in_the_way(change.sql, stored.row, name)? {
+        let sentence = format!(
+            "an artifact cannot be called `{name}` beside `{other}`: one name cannot be a file and a folder"
+        );
+        return Ok(Err(Refusal::Conflict(sentence)));
+    }
     let changed = change
         .sql
         .prepare_cached(
@@ -44,6 +50,28 @@ pub(crate) fn add(
         )?;
     }
     Ok(Ok(()))
+}
+
+/// An artifact of the attempt that is a file where this name needs a folder, or lies in a folder of this name.
+/// Written out, the two could not lie beside each other.
+fn in_the_way(sql: &Connection, attempt: i64, name: &str) -> Result<Option<String>, StoreError> {
+    let mut exact = sql.prepare_cached("SELECT name FROM artifacts WHERE attempt = ?1 AND name = ?2")?;
+    for (slash, _) in name.match_indices('/') {
+        let folder = name.get(..slash).unwrap_or(name);
+        let found = exact
+            .query_row(params![attempt, folder], |row| row.get(0))
+            .optional()?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    // `0` comes right after `/`: between the two is all that starts with `NAME/`.
+    Ok(sql
+        .prepare_cached(
+            "SELECT name FROM artifacts WHERE attempt = ?1 AND name > ?2 || '/' AND name < ?2 || '0' LIMIT 1",
+        )?
+        .query_row(params![attempt, name], |row| row.get(0))
+        .optional()?)
 }
 
 fn view(row: &Row<'_>) -> rusqlite::Result<ArtifactView> {

@@ -423,6 +423,36 @@ async fn an_artifact_is_noted_once_and_found_by_its_name() {
 }
 
 #[tokio::test]
+async fn an_artifact_is_no_file_where_another_needs_a_folder() {
+    let bench = Bench::new().await;
+    let (pipeline, _, attempt) = claimed(&bench).await;
+    let place = TaskBench::new(&bench, &attempt);
+    let add = |name: &'static str| {
+        let added = bench
+            .store
+            .add_artifact(&attempt, place.instance.clone(), name, 1, "aa");
+        async { added.await.unwrap() }
+    };
+    for name in ["x", "x", "a/b/c", "x.txt", "x0", "a/b/d"] {
+        assert_eq!(add(name).await, Ok(()), "{name}");
+    }
+
+    for (name, other) in [
+        ("x/y", "`x`"),
+        ("x/y/z", "`x`"),
+        ("a", "`a/b/c`"),
+        ("a/b", "`a/b/c`"),
+    ] {
+        match add(name).await {
+            Err(Refusal::Conflict(sentence)) => assert!(sentence.contains(other), "{sentence}"),
+            taken => panic!("{name}: {taken:?}"),
+        }
+    }
+
+    assert_eq!(bench.job(&pipeline, "build").await.artifacts.len(), 5);
+}
+
+#[tokio::test]
 async fn a_step_that_the_plan_does_not_have_is_invalid() {
     let bench = Bench::new().await;
     let (_, _, attempt) = claimed(&bench).await;

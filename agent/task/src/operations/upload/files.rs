@@ -29,6 +29,8 @@ pub(super) struct Files {
     pub(super) files: Vec<Found>,
     /// A line for each thing that is not sent.
     pub(super) left_out: Vec<String>,
+    /// A line for each thing that should be sent and cannot be.
+    pub(super) failed: Vec<String>,
     /// Links may not lead out of here.
     pub(super) boundary: PathBuf,
 }
@@ -66,7 +68,7 @@ pub(super) fn find(request: &Request) -> Result<Files, String> {
     };
     let name = artifact_name(request, &source)?;
     if real.is_dir() {
-        walk(&source, &name, &mut found).map_err(said)?;
+        walk(&source, &name, &mut found);
         found.files.sort();
     } else {
         let name = match &request.destination {
@@ -102,34 +104,49 @@ fn joined(folder: &str, name: Option<&OsStr>) -> String {
     }
 }
 
-fn walk(folder: &Path, name: &str, found: &mut Files) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let (path, kind) = (entry.path(), entry.file_type()?);
-        let name = joined(name, Some(&entry.file_name()));
-        if kind.is_dir() {
-            walk(&path, &name, found)?;
-        } else if kind.is_file() {
-            found.files.push(Found { name, path });
-        } else if kind.is_symlink() {
-            match path.canonicalize() {
-                Ok(real) if !real.starts_with(&found.boundary) => {
-                    let line = format!("left out: `{}` is a link that leads outside", path.display());
-                    found.left_out.push(line);
-                }
-                Ok(real) if real.is_file() => found.files.push(Found { name, path }),
-                _ => {
-                    let line = format!("left out: `{}` is a link to no file", path.display());
-                    found.left_out.push(line);
-                }
-            }
-        } else {
-            found
-                .left_out
-                .push(format!("left out: `{}` is no file", path.display()));
+/// Finds what is in a folder. What cannot be looked at is noted, and hides nothing else.
+fn walk(folder: &Path, name: &str, found: &mut Files) {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => return found.fail(folder, &error),
+    };
+    for entry in entries {
+        let looked = entry.and_then(|entry| Ok((entry.path(), entry.file_name(), entry.file_type()?)));
+        match looked {
+            Ok((path, own, kind)) => look(path, kind, joined(name, Some(&own)), found),
+            Err(error) => found.fail(folder, &error),
         }
     }
-    Ok(())
+}
+
+fn look(path: PathBuf, kind: fs::FileType, name: String, found: &mut Files) {
+    if kind.is_dir() {
+        walk(&path, &name, found);
+    } else if kind.is_file() {
+        found.files.push(Found { name, path });
+    } else if kind.is_symlink() {
+        match path.canonicalize() {
+            Ok(real) if !real.starts_with(&found.boundary) => {
+                found.leave_out(&path, "is a link that leads outside");
+            }
+            Ok(real) if real.is_file() => found.files.push(Found { name, path }),
+            _ => found.leave_out(&path, "is a link to no file"),
+        }
+    } else {
+        found.leave_out(&path, "is no file");
+    }
+}
+
+impl Files {
+    fn leave_out(&mut self, path: &Path, why: &str) {
+        self.left_out
+            .push(format!("left out: `{}` {why}", path.display()));
+    }
+
+    fn fail(&mut self, path: &Path, error: &io::Error) {
+        self.failed
+            .push(format!("`{}` cannot be uploaded: {error}", path.display()));
+    }
 }
 
 /// Opens a file that was found, and looks where it really lies: its name may lead elsewhere by now.

@@ -438,7 +438,9 @@ fn reply_to(refusal: &Refusal) -> Reply {
         Refusal::Cancelling => Reply::Cancelling,
         Refusal::RetriesExhausted => Reply::Exhausted,
         Refusal::OutputMissing { .. } => Reply::Missing,
-        Refusal::Forbidden(_) | Refusal::Invalid(_) | Refusal::NotFound => Reply::Refused,
+        Refusal::Conflict(_) | Refusal::Forbidden(_) | Refusal::Invalid(_) | Refusal::NotFound => {
+            Reply::Refused
+        }
     }
 }
 
