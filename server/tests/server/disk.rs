@@ -8,7 +8,7 @@ use std::time::Duration;
 use api::PipelineOutcome;
 use api::people::PipelineView;
 use api::runner::ErrorCode;
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -17,9 +17,24 @@ use crate::harness::{ONE_JOB, Reply, Repo, Server, TaskAgent, push_payload, sha2
 
 const MEBIBYTE: u64 = 1024 * 1024;
 
-/// A small disk that only this thread, and those that it starts, can see: it is gone with them. None where this
-/// user may not make one.
-fn small_disk() -> Option<tempfile::TempDir> {
+/// A small disk that only this thread, and those that it starts, can see.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    /// The folder can only be removed when nothing is mounted on it.
+    fn drop(&mut self) {
+        umount2(self.path(), MntFlags::MNT_DETACH).unwrap();
+    }
+}
+
+/// Makes one. None where this user may not.
+fn small_disk() -> Option<SmallDisk> {
     if !nix::unistd::geteuid().is_root() {
         assert!(
             std::env::var_os("CI").is_none(),
@@ -43,7 +58,7 @@ fn small_disk() -> Option<tempfile::TempDir> {
         Some("size=64m"),
     )
     .unwrap();
-    Some(folder)
+    Some(SmallDisk(folder))
 }
 
 /// A file that takes space.
