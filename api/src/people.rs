@@ -84,6 +84,9 @@ pub enum EventKind {
         outcome: Outcome,
         /// Why.
         cause: Option<Cause>,
+        /// With `skipped`: the job that it needs and that did not end as required.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        because: Option<String>,
         /// How long, from its first claim.
         duration_ms: u64,
     },

@@ -638,12 +638,14 @@ fn events() {
             job: job(),
             outcome: Outcome::Failed,
             cause: Some(Cause::Exit { code: 3 }),
+            because: None,
             duration_ms: 2000,
         },
         EventKind::JobFinished {
             job: "test".to_owned(),
             outcome: Outcome::Skipped,
             cause: None,
+            because: Some("build".to_owned()),
             duration_ms: 0,
         },
         EventKind::PipelineFinished {

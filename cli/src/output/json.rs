@@ -63,6 +63,7 @@ mod tests {
                 job: "build".to_owned(),
                 outcome,
                 cause,
+                because: None,
                 duration_ms: 5,
             })
         };

@@ -27,6 +27,8 @@ const STREAMS: [Stream; 3] = [Stream::Stdout, Stream::Stderr, Stream::System];
 pub(crate) struct Lines {
     escapes: Escapes,
     first: Option<i64>,
+    /// The latest time that was shown, in milliseconds since the first event.
+    latest: u64,
     jobs: HashMap<String, Job>,
     failures: Vec<Failure>,
     /// The jobs that ended, in that order, with what is said of them at the end.
@@ -57,6 +59,7 @@ impl Lines {
         Self {
             escapes,
             first: None,
+            latest: 0,
             jobs: HashMap::new(),
             failures: Vec::new(),
             ended: Vec::new(),
@@ -66,8 +69,10 @@ impl Lines {
     /// The lines that are whole with this event.
     pub(crate) fn render(&mut self, event: &Event) -> Vec<String> {
         let first = *self.first.get_or_insert(event.time);
-        // A step's times are by another clock, and may be before the first.
+        // A step's times are by another clock than a job's: who reads sees one that never goes back.
         let elapsed = u64::try_from(event.time.saturating_sub(first)).unwrap_or(0);
+        let elapsed = elapsed.max(self.latest);
+        self.latest = elapsed;
         let at = |place: &str, text: &str| format!("[{place} +{}] {text}", seconds(elapsed));
         match &event.what {
             EventKind::JobStarted { job } => vec![at(job, "started")],
@@ -127,10 +132,14 @@ impl Lines {
                 job,
                 outcome,
                 cause,
+                because,
                 duration_ms,
             } => {
                 let mut lines = self.finish(job, None, elapsed);
-                lines.push(at(job, &self.ended(*outcome, cause.as_ref(), *duration_ms)));
+                lines.push(at(
+                    job,
+                    &self.ended(*outcome, cause.as_ref(), because.as_deref(), *duration_ms),
+                ));
                 let known = self.jobs.remove(job).unwrap_or_default();
                 self.ended.push((job.clone(), end(*outcome, *duration_ms)));
                 if !matches!(outcome, Outcome::Succeeded | Outcome::Skipped) {
@@ -150,9 +159,18 @@ impl Lines {
         }
     }
 
-    fn ended(&self, outcome: Outcome, cause: Option<&Cause>, duration_ms: u64) -> String {
+    fn ended(
+        &self,
+        outcome: Outcome,
+        cause: Option<&Cause>,
+        because: Option<&str>,
+        duration_ms: u64,
+    ) -> String {
         match (outcome, cause) {
-            (Outcome::Skipped, _) => "skipped: a job that it needs did not end as required".to_owned(),
+            (Outcome::Skipped, _) => because.map_or_else(
+                || "skipped: a job that it needs did not end as required".to_owned(),
+                |need| format!("skipped: `{}` did not end as required", self.clean(need)),
+            ),
             (Outcome::Succeeded, _) => format!("succeeded in {}", seconds(duration_ms)),
             (outcome, None) => outcome.to_string(),
             (outcome, Some(cause)) => format!("{outcome}: {}", self.clean(&cause.sentence())),

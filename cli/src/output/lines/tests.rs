@@ -31,6 +31,7 @@ fn job_finished(time: i64, outcome: Outcome, cause: Option<Cause>) -> Event {
             job: "build".to_owned(),
             outcome,
             cause,
+            because: (outcome == Outcome::Skipped).then(|| "lint".to_owned()),
             duration_ms: 2500,
         },
     }
@@ -41,6 +42,17 @@ fn finished(time: i64, outcome: PipelineOutcome) -> Event {
         time,
         what: EventKind::PipelineFinished { outcome, cause: None },
     }
+}
+
+#[test]
+fn the_time_never_goes_back_however_clocks_differ() {
+    let mut lines = lines();
+    lines.render(&job_finished(1000, Outcome::Succeeded, None));
+    lines.render(&job_finished(3000, Outcome::Succeeded, None));
+
+    let late = lines.render(&step_finished(2000, "make", 0));
+
+    assert_eq!(late, ["[build/make +2.0s] done in 1.5s"]);
 }
 
 #[test]
@@ -153,10 +165,7 @@ fn a_skipped_job_says_so_and_is_no_failure_of_its_own() {
     let ended = lines.render(&job_finished(0, Outcome::Skipped, None));
     let summary = lines.render(&finished(0, PipelineOutcome::Failed));
 
-    assert_eq!(
-        ended,
-        ["[build +0.0s] skipped: a job that it needs did not end as required"]
-    );
+    assert_eq!(ended, ["[build +0.0s] skipped: `lint` did not end as required"]);
     assert_eq!(summary, ["", "  build  skipped", "pipeline failed after 0.0s"]);
 }
 

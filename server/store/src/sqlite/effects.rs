@@ -129,6 +129,7 @@ fn finished(
         job: job.name.clone(),
         outcome,
         cause,
+        because: job.ended().and_then(|ended| ended.because.clone()),
         duration_ms: first.map_or(0, |attempt| change.now.since(attempt.claimed_at).0),
     };
     events::emit(change, fixed.pipeline, &event)

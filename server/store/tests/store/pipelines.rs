@@ -294,6 +294,24 @@ async fn a_failed_need_skips_what_waits_for_it() {
     let view = bench.view(&pipeline).await;
     let states: Vec<_> = view.jobs.iter().map(|job| job.state.as_str()).collect();
     assert_eq!(states, ["failed", "skipped", "skipped"]);
+    let because: Vec<_> = bench
+        .events(&pipeline)
+        .await
+        .into_iter()
+        .filter_map(|event| match event {
+            EventKind::JobFinished { job, because, .. } => Some((job, because)),
+            _ => None,
+        })
+        .collect();
+    let need = |job: &str, need: Option<&str>| (job.to_owned(), need.map(str::to_owned));
+    assert_eq!(
+        because,
+        [
+            need("build", None),
+            need("test", Some("build")),
+            need("ship", Some("test"))
+        ]
+    );
     assert_eq!(view.summary.outcome, Some(PipelineOutcome::Failed));
     assert_eq!(view.jobs[0].cause, Some(Cause::Exit { code: 3 }));
     assert_eq!(
