@@ -9,9 +9,10 @@ use std::time::Duration;
 use api::PipelineId;
 use api::people::{Event, EventKind};
 use axum::extract::{Path, Query, State as FromState};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{self, KeepAlive, Sse};
-use futures_util::stream::{self, Stream};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::stream;
 use serde::Deserialize;
 use tokio::sync::watch;
 
@@ -37,17 +38,21 @@ const fn yes() -> bool {
     true
 }
 
-/// Follows a pipeline to its end.
+/// Follows a pipeline to its end. A follower that has all of it already is answered 204, which tells it not to come
+/// again. Source: <https://html.spec.whatwg.org/multipage/server-sent-events.html#the-eventsource-interface>.
 pub(super) async fn follow(
     FromState(shared): State,
     _admin: Admin,
     Path(id): Path<PipelineId>,
     Query(query): Query<Wait>,
     headers: HeaderMap,
-) -> Answer<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>> {
+) -> Answer<Response> {
     let after = after(&headers)?;
-    if shared.store.pipeline(&id).await?.is_none() {
+    let Some(pipeline) = shared.store.pipeline(&id).await? else {
         return Err(Failure::not_found("there is no such pipeline"));
+    };
+    if pipeline.summary.outcome.is_some() && shared.store.events(&id, after, 1).await?.is_empty() {
+        return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let changes = shared.store.changes();
     let follower = Follower {
@@ -61,9 +66,11 @@ pub(super) async fn follow(
     };
     let events = stream::unfold(follower, |mut follower| async {
         let event = follower.next().await?;
-        Some((Ok(event), follower))
+        Some((Ok::<_, Infallible>(event), follower))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    Ok(Sse::new(events)
+        .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+        .into_response())
 }
 
 fn after(headers: &HeaderMap) -> Answer<u64> {

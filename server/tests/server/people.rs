@@ -262,6 +262,31 @@ async fn events_come_as_they_happen() {
 }
 
 #[tokio::test]
+async fn a_follower_that_has_all_of_an_ended_pipeline_is_told_not_to_come_again() {
+    let (repo, commit) = Repo::with_config("acme/app", ONE_JOB);
+    let server = Server::start(&[&repo]).await;
+    let pipeline = server.push(&repo, &commit).await.summary.id;
+    let cancel = format!("/api/v1/pipelines/{pipeline}/cancel");
+    let cancelled = server
+        .post(&server.admin, &cancel, &json!({"why": "enough"}))
+        .await;
+    assert!(cancelled.status.is_success(), "{}", cancelled.text());
+    let path = format!("/api/v1/pipelines/{pipeline}/events");
+    let events = read_events(&server, &path, None, usize::MAX).await;
+    let (last, _) = events.last().unwrap();
+
+    let request = server
+        .request(Method::GET, &path)
+        .bearer_auth(server.admin.expose());
+    let reply = server
+        .call(request.header("Last-Event-ID", last.to_string()))
+        .await;
+
+    assert_eq!(reply.status, 204, "{}", reply.text());
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_cursor_that_is_none_is_refused() {
     let (repo, commit) = Repo::with_config("acme/app", ONE_JOB);
     let server = Server::start(&[&repo]).await;
