@@ -18,7 +18,13 @@ pub(crate) fn run(line: CommandLine) -> ExitCode {
             let result = runtime.block_on(dispatch(line.command));
             // What still runs is waiting for something that nobody needs any more.
             runtime.shutdown_background();
-            result
+            // Whoever asked for output and got none must not take it for a success.
+            match (result, output::unwritten()) {
+                (Ok(_), Some(error)) => Err(Failure::Other(anyhow::anyhow!(
+                    "cannot write to standard output: {error}"
+                ))),
+                (result, _) => result,
+            }
         }
         Err(error) => Err(Failure::Other(anyhow::Error::new(error).context("cannot start"))),
     };

@@ -213,7 +213,8 @@ pub(crate) struct TokenCreate {
     #[arg(long, default_value = "")]
     pub(crate) description: String,
     /// Work on the data folder of a server that does not run, instead of asking one that does.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "token_file"])]
+    /// It goes before GOATHERD_URL.
+    #[arg(long, value_name = "DIR", conflicts_with = "token_file")]
     pub(crate) data: Option<PathBuf>,
     /// Which server to ask.
     #[command(flatten)]

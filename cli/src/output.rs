@@ -6,18 +6,33 @@ pub(crate) mod terminal;
 pub(crate) mod time;
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::OnceLock;
 
 use api::people::Event;
 
 use lines::{Escapes, Lines};
 
-/// Prints a whole line on standard output. A reader that is gone is no error: what runs goes on.
+/// Why standard output could not be written, the first time.
+static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
+
+/// Prints a whole line on standard output. What runs goes on where that fails: a reader that is gone is no
+/// error, and any other is told at the end ([`unwritten`]).
 pub(crate) fn line(text: &str) {
     let mut out = io::stdout().lock();
-    let _gone = out
+    let written = out
         .write_all(text.as_bytes())
         .and_then(|()| out.write_all(b"\n"))
         .and_then(|()| out.flush());
+    if let Err(error) = written
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        let _first = UNWRITTEN.set(error);
+    }
+}
+
+/// Why something is missing on standard output, where something is.
+pub(crate) fn unwritten() -> Option<&'static io::Error> {
+    UNWRITTEN.get()
 }
 
 /// Says something to whoever looks on, on standard error.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use api::people::TokenRequest;
@@ -17,6 +18,9 @@ use crate::error::Failure;
 use crate::installed;
 use crate::output;
 use crate::tools::Tools;
+
+/// How long the parts get to end when all is to end at once.
+const LETTING_GO: Duration = Duration::from_secs(2);
 
 /// How the agents are set up: where their state and places are, and one for each resource class.
 #[derive(Debug)]
@@ -136,13 +140,19 @@ impl Together {
             result = result.and(ended.map_or(Ok(()), flatten));
         }
         self.server_stop.cancel();
+        // Whoever is in a hurry waits a moment all the same: what still runs still writes.
+        let hurry = async {
+            second.cancelled().await;
+            tokio::time::sleep(LETTING_GO).await;
+        };
+        let mut hurry = std::pin::pin!(hurry);
         loop {
             tokio::select! {
                 ended = self.parts.join_next() => match ended {
                     Some(ended) => result = result.and(flatten(ended)),
                     None => return result,
                 },
-                () = second.cancelled() => return result,
+                () = &mut hurry => return result,
             }
         }
     }

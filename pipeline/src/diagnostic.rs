@@ -143,6 +143,27 @@ pub(crate) struct Related {
 }
 
 impl Diagnostic {
+    /// A file that is no text after `before`, which is.
+    pub(crate) fn no_text(file_name: &str, before: &str) -> Self {
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let line = number(before.split('\n').count());
+        let last = before.rsplit('\n').next().unwrap_or_default();
+        let column = number(last.chars().count()).saturating_add(1);
+        Self {
+            severity: Severity::Error,
+            code: Code::Syntax,
+            message: "this is no text in UTF-8".to_owned(),
+            file: file_name.to_owned(),
+            line,
+            column,
+            suggestion: Some("save the file in UTF-8".to_owned()),
+            end_line: line,
+            end_column: column,
+            range: before.len()..before.len(),
+            related: Vec::new(),
+        }
+    }
+
     /// The cause of a pipeline that has no plan for this reason.
     #[must_use]
     pub fn to_cause(&self) -> Cause {

@@ -52,6 +52,18 @@ impl Compiled {
     }
 }
 
+/// A config file's text.
+///
+/// # Errors
+/// The place after which the bytes are no text in UTF-8.
+pub fn decode(file_name: &str, bytes: Vec<u8>) -> Result<String, Box<Diagnostic>> {
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let before = String::from_utf8_lossy(&error.as_bytes()[..good]);
+        Box::new(Diagnostic::no_text(file_name, &before))
+    })
+}
+
 /// Compiles a config file's text.
 ///
 /// `file_name` goes into the diagnostics, and decides what an unknown key is: an error, but in

@@ -1,7 +1,7 @@
 //! `goatherd check`.
 
 use anyhow::Context as _;
-use pipeline::{Color, Diagnostic};
+use pipeline::{Color, Compiled, Diagnostic};
 use serde::Serialize;
 
 use crate::config::Check;
@@ -18,14 +18,22 @@ struct Report<'a> {
 pub(crate) fn run(arguments: &Check) -> Result<Ending, Failure> {
     let name = arguments.file.to_string_lossy();
     let bytes = std::fs::read(&arguments.file).with_context(|| format!("cannot read {name}"))?;
-    let source = match text(&name, bytes) {
-        Ok(source) => source,
-        Err(error) => {
-            output::complain(&format!("error: {error}"));
-            return Ok(Ending::ConfigInvalid);
+    let (source, compiled) = match pipeline::decode(&name, bytes) {
+        Ok(source) => {
+            let compiled = pipeline::compile(&name, &source);
+            (source, compiled)
+        }
+        Err(diagnostic) => {
+            let diagnostics = vec![*diagnostic];
+            (
+                String::new(),
+                Compiled {
+                    plan: None,
+                    diagnostics,
+                },
+            )
         }
     };
-    let compiled = pipeline::compile(&name, &source);
     let ok = compiled.plan.is_some();
     if arguments.json {
         output::line(&json::to_line(&Report {
@@ -49,15 +57,6 @@ pub(crate) fn run(arguments: &Check) -> Result<Ending, Failure> {
         Ending::Succeeded
     } else {
         Ending::ConfigInvalid
-    })
-}
-
-/// A config's text, or where it is none.
-pub(crate) fn text(name: &str, bytes: Vec<u8>) -> Result<String, String> {
-    String::from_utf8(bytes).map_err(|error| {
-        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        format!("{name}:{line}: this is no text in UTF-8")
     })
 }
 

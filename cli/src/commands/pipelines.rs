@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use api::people::{JobView, PipelineSummary, PipelineView};
+use api::runner::task::StepEnd;
 
 use client::people::Which;
 
@@ -101,6 +102,16 @@ fn text(view: &PipelineView) -> Vec<String> {
     lines
 }
 
+/// How a step ended, in words.
+fn step_end(end: &StepEnd) -> String {
+    let took = time::seconds(end.duration_ms);
+    match (end.exit_code, end.signal) {
+        (0, _) => format!("done in {took}"),
+        (_, Some(signal)) => format!("ended by signal {signal} after {took}"),
+        (code, None) => format!("exit code {code} after {took}"),
+    }
+}
+
 fn job_text(job: &JobView) -> Vec<String> {
     let needs = if job.requires.is_empty() {
         String::new()
@@ -121,7 +132,7 @@ fn job_text(job: &JobView) -> Vec<String> {
         for step in &attempt.steps {
             let end = match &step.end {
                 None => "not ended".to_owned(),
-                Some(end) => json::to_line(end),
+                Some(end) => step_end(end),
             };
             lines.push(format!("      {} {}: {end}", step.step, step.name));
         }

@@ -17,7 +17,7 @@ use server::{App, Config};
 use tokio_util::sync::CancellationToken;
 
 use super::artifact::download_all;
-use super::check::{color, text};
+use super::check::color;
 use super::follow::follow;
 use super::webhook::random;
 use crate::config::{Run, user_state};
@@ -39,6 +39,9 @@ pub(crate) async fn run(arguments: Run, stops: Stops) -> Result<Ending, Failure>
     for warning in &variables.warnings {
         output::complain(&format!("warning: {warning}"));
     }
+    if let Some(folder) = &arguments.artifacts {
+        check_writable(folder)?;
+    }
     let folders = Folders::make(arguments.data.as_deref())?;
     let ended = in_folders(&folders, &here, &arguments, variables, &stops).await;
     let removed = folders.remove().await;
@@ -57,18 +60,18 @@ async fn in_folders(
     let mut view = View::new(arguments.json);
     let prepared = tokio::select! {
         prepared = prepare(folders, here, arguments) => prepared,
-        () = stops.first.cancelled() => return Ok(Ending::Cancelled),
+        () = stops.first.cancelled() => return Ok(interrupted(arguments, &mut view)),
     };
     let (snapshot, plan) = match prepared {
         Ok(Ok(prepared)) => prepared,
         Ok(Err(cause)) => {
             if arguments.json {
-                view.show(&finished(cause));
+                view.show(&finished(PipelineOutcome::Failed, cause));
             }
             return Ok(Ending::ConfigInvalid);
         }
         // A terminal's Ctrl-C ends git too.
-        Err(_) if stops.first.is_cancelled() => return Ok(Ending::Cancelled),
+        Err(_) if stops.first.is_cancelled() => return Ok(interrupted(arguments, &mut view)),
         Err(failure) => return Err(failure),
     };
     output::complain(&snapshot.sentence);
@@ -120,9 +123,15 @@ async fn plan(snapshot: &Snapshot) -> Result<Result<Plan, Cause>, Failure> {
             format!("there is no config in what would run: none of {names}"),
         );
     };
-    let source = match text(file.name, file.bytes) {
+    let source = match pipeline::decode(file.name, file.bytes) {
         Ok(source) => source,
-        Err(message) => return invalid(file.name, message),
+        Err(found) => {
+            output::complain(&format!(
+                "error: {}:{}: {}",
+                found.file, found.line, found.message
+            ));
+            return Ok(Err(found.to_cause()));
+        }
     };
     let compiled = pipeline::compile(file.name, &source);
     let rendered = pipeline::render_all(&compiled.diagnostics, &source, color(&std::io::stderr()));
@@ -137,13 +146,25 @@ async fn plan(snapshot: &Snapshot) -> Result<Result<Plan, Cause>, Failure> {
     })
 }
 
-/// The last event of a pipeline that was never started.
-fn finished(cause: Cause) -> Event {
+/// What is said and answered where a signal ended all at once: whoever reads the events waits for a last one.
+fn interrupted(arguments: &Run, view: &mut View) -> Ending {
+    if arguments.json {
+        let cause = Cause::Cancelled {
+            by: "a signal".to_owned(),
+            why: "interrupted".to_owned(),
+        };
+        view.show(&finished(PipelineOutcome::Cancelled, cause));
+    }
+    Ending::Cancelled
+}
+
+/// The last event of a pipeline whose own is not to be had.
+fn finished(outcome: PipelineOutcome, cause: Cause) -> Event {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Event {
         time: i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
         what: EventKind::PipelineFinished {
-            outcome: PipelineOutcome::Failed,
+            outcome,
             cause: Some(cause),
         },
     }
@@ -195,7 +216,7 @@ async fn see_to_it(
         }
         Ok(None) => {
             together.stop(&stops.second).await?;
-            Ok(Ending::Cancelled)
+            Ok(interrupted(arguments, view))
         }
         Err(failure) => {
             // Nothing is left to wait for.
@@ -269,6 +290,14 @@ async fn see_through(
         () = stops.second.cancelled() => return Ok(None),
     }
     Ok(Some(Ending::of(outcome, cause.as_ref())))
+}
+
+/// Finds out before anything runs whether artifacts can be kept there.
+fn check_writable(folder: &Path) -> anyhow::Result<()> {
+    let cannot = || format!("cannot keep artifacts in {}", folder.display());
+    std::fs::create_dir_all(folder).with_context(cannot)?;
+    tempfile::tempfile_in(folder).with_context(cannot)?;
+    Ok(())
 }
 
 /// Downloads what the jobs sent, and says where it is.

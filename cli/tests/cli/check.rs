@@ -40,6 +40,28 @@ fn five_mistakes_are_shown_at_once_each_with_its_line_and_a_caret() {
 }
 
 #[test]
+fn a_file_that_is_no_text_is_told_with_its_place_for_people_and_for_programs() {
+    let folder = folder("");
+    fs::write(folder.path().join(".ci.yml"), b"jobs:\n  a\xff: {}\n").unwrap();
+
+    let output = goatherd(folder.path(), ["check", ".ci.yml"]).output().unwrap();
+    assert_eq!(code(&output), 7);
+    let told = text(&output.stdout);
+    assert!(told.contains(".ci.yml:2:4") && told.contains("UTF-8"), "{told}");
+
+    let output = goatherd(folder.path(), ["check", ".ci.yml", "--json"])
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 7);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found = &report["diagnostics"][0];
+    assert_eq!(
+        (&report["ok"], &found["line"], &found["column"]),
+        (&false.into(), &2.into(), &4.into())
+    );
+}
+
+#[test]
 fn json_has_the_same_mistakes_for_programs() {
     let folder = folder(FIVE_MISTAKES);
 
@@ -106,15 +128,4 @@ fn a_file_that_cannot_be_read_is_a_failure_with_its_name() {
 
     assert_eq!(code(&output), 1);
     assert!(text(&output.stderr).contains("missing.yml"), "{output:?}");
-}
-
-#[test]
-fn bytes_that_are_no_text_are_told_with_their_line() {
-    let folder = folder("");
-    fs::write(folder.path().join(".ci.yml"), b"jobs:\n  \xff\n").unwrap();
-
-    let output = goatherd(folder.path(), ["check", ".ci.yml"]).output().unwrap();
-
-    assert_eq!(code(&output), 7);
-    assert!(text(&output.stderr).contains(".ci.yml:2"), "{output:?}");
 }

@@ -118,6 +118,21 @@ fn a_token_made_beside_a_stopped_server_is_all_that_is_printed() {
 }
 
 #[test]
+fn a_data_folder_goes_before_a_server_in_the_environment() {
+    let folder = TempDir::with_prefix("goatherd-test-").unwrap();
+
+    let output = goatherd(
+        folder.path(),
+        ["token", "create", "--class", "default", "--data", "data"],
+    )
+    .env("GOATHERD_URL", "http://127.0.0.1:1")
+    .output()
+    .unwrap();
+
+    assert_eq!(code(&output), 0, "{output:?}");
+}
+
+#[test]
 fn a_missing_binary_is_named_before_anything_starts() {
     let folder = TempDir::with_prefix("goatherd-test-").unwrap();
 

@@ -242,6 +242,53 @@ fn ctrl_c_twice_ends_at_once() {
 }
 
 #[test]
+fn programs_get_a_last_event_when_a_second_signal_ends_all() {
+    let repository = Repository::with(&[(
+        ".ci.yml",
+        &WAITING.replace("sleep", "trap '' TERM; sleep 1000; sleep"),
+    )]);
+    let run = Started::new(repository.run(&["--json"]));
+    run.says("\"waiting\\n\"");
+
+    run.signal("INT");
+    run.signal("INT");
+
+    run.says(r#""event":"pipeline.finished","outcome":"cancelled""#);
+    assert_eq!(run.ended(), Some(6));
+    assert!(
+        repository.left_behind().is_empty(),
+        "left behind: {:?}",
+        repository.left_behind()
+    );
+}
+
+#[test]
+fn a_folder_for_artifacts_that_cannot_be_written_is_told_before_anything_runs() {
+    let repository = Repository::with(&[(".ci.yml", THREE_JOBS), ("greeting", "hello\n")]);
+
+    let output = repository.run(&["--artifacts", "/proc/x"]).output().unwrap();
+
+    assert_eq!(code(&output), 1);
+    assert_eq!(text(&output.stdout), "");
+    let told = text(&output.stderr);
+    assert!(told.contains("cannot keep artifacts in /proc/x"), "{told}");
+    assert!(repository.left_behind().is_empty());
+}
+
+#[test]
+fn output_that_cannot_be_written_is_no_success() {
+    let repository = Repository::with(&[(".ci.yml", "jobs:\n  a:\n    steps: [run: 'true']\n")]);
+    let full = fs::File::create("/dev/full").unwrap();
+
+    let output = repository.run(&["--json"]).stdout(full).output().unwrap();
+
+    assert_eq!(code(&output), 1, "{output:?}");
+    let told = text(&output.stderr);
+    assert!(told.contains("cannot write to standard output"), "{told}");
+    assert!(repository.left_behind().is_empty());
+}
+
+#[test]
 fn an_invalid_config_is_told_before_anything_starts() {
     let repository = Repository::with(&[(".ci.yml", "jobs:\n  build:\n    stpes: []\n")]);
 
