@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use api::{Millis, Secret};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::error::Failure;
 
@@ -126,9 +126,6 @@ pub(crate) struct Agent {
     /// The agent's own folder; a second agent on one machine needs another one [default: in the user's state].
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
-    /// Where jobs run; agents with the same one adopt each other's jobs [default: places in --state].
-    #[arg(long, value_name = "DIR")]
-    pub(crate) place_root: Option<PathBuf>,
     /// The machine's name, for people [default: the host's].
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -143,12 +140,30 @@ pub(crate) struct Places {
     /// The folder with `orchestrator` and `circleci-agent` [default: that of goatherd itself].
     #[arg(long, value_name = "DIR")]
     pub(crate) bin_dir: Option<PathBuf>,
+    /// Where jobs run; agents with the same one adopt each other's jobs [default: places in --state or --data].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) place_root: Option<PathBuf>,
     /// How many jobs may run at once [default: the number of processors].
     #[arg(long, value_name = "N")]
     pub(crate) slots: Option<NonZeroU32>,
     /// A path of this machine that jobs see, read-only, besides the system's.
     #[arg(long, value_name = "PATH")]
     pub(crate) expose: Vec<PathBuf>,
+    /// What keeps jobs apart; `auto` is `namespaces`, and `plain` where this machine refuses them. In `plain` a job
+    /// can reach far more [default: namespaces; auto for `run` and `server --dev`].
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub(crate) isolation: Option<Isolation>,
+}
+
+/// What keeps jobs apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Isolation {
+    /// Namespaces, or no job runs.
+    Namespaces,
+    /// Nothing but a folder: plain processes.
+    Plain,
+    /// Namespaces, and nothing where this machine refuses them.
+    Auto,
 }
 
 /// `goatherd run`.

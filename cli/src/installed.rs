@@ -8,26 +8,57 @@ use driver::Driver;
 use driver::local::LocalSettings;
 use driver::registry::DriverSettings;
 
-use crate::config::Places;
+use crate::config::{Isolation, Places};
 use crate::error::Failure;
+use crate::output;
 use crate::tools::Tools;
 
 /// What goes into a task's place.
 const BINARIES: [&str; 2] = ["orchestrator", "circleci-agent"];
 
-/// Makes the local driver, on a thread that may block: it asks the host whether it allows sandboxes.
+/// Whether jobs end with this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Jobs {
+    /// They do: somebody sits in front of it, and runs what is their own.
+    EndWithThis,
+    /// They go on, and may be anybody's.
+    Survive,
+}
+
+/// Makes the local driver. What is not promised here is told.
 pub(crate) async fn local_driver(
     places: &Places,
-    place_root: PathBuf,
-    lifeline: bool,
+    folder: &Path,
+    jobs: Jobs,
     tools: Tools,
 ) -> Result<Arc<dyn Driver>, Failure> {
+    let driver = quiet_local_driver(places, folder, jobs, tools).await?;
+    if let Some(warning) = driver.warning() {
+        output::complain(&format!("warning: {warning}"));
+    }
+    Ok(driver)
+}
+
+/// Makes the local driver, on a thread that may block: it asks the host whether it allows sandboxes. Places
+/// are in `folder` unless told otherwise.
+pub(crate) async fn quiet_local_driver(
+    places: &Places,
+    folder: &Path,
+    jobs: Jobs,
+    tools: Tools,
+) -> Result<Arc<dyn Driver>, Failure> {
+    let isolation = match (places.isolation, jobs) {
+        (Some(Isolation::Namespaces), _) | (None, Jobs::Survive) => driver::local::Isolation::Namespaces,
+        (Some(Isolation::Plain), _) => driver::local::Isolation::Plain,
+        (Some(Isolation::Auto), _) | (None, Jobs::EndWithThis) => driver::local::Isolation::Auto,
+    };
     let program = std::env::current_exe().context("cannot find out where this program is")?;
     let settings = LocalSettings {
-        place_root,
+        place_root: places.place_root.clone().unwrap_or_else(|| folder.join("places")),
         bin_dir: bin_dir(places.bin_dir.as_deref(), &program)?,
         sandbox_program: program,
-        lifeline,
+        isolation,
+        lifeline: jobs == Jobs::EndWithThis,
         // What was named wins over what lies around it.
         expose: tools
             .expose

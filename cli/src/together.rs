@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Places, host_name};
 use crate::error::Failure;
-use crate::installed;
+use crate::installed::{self, Jobs};
 use crate::output;
 use crate::tools::Tools;
 
@@ -45,7 +45,7 @@ impl Agents {
             .notes
             .iter()
             .for_each(|note| output::complain(&format!("note: {note}")));
-        let driver = installed::local_driver(places, folder.join("places"), true, tools).await?;
+        let driver = installed::local_driver(places, &folder, Jobs::EndWithThis, tools).await?;
         Ok(Self {
             folder,
             classes,

@@ -302,10 +302,19 @@ impl Installation {
     /// When it cannot be started.
     #[must_use]
     pub fn agent_through(&self, name: &str, wrapper: &[&str]) -> Daemon {
+        self.agent_through_with(name, wrapper, &[])
+    }
+
+    /// The same with more arguments.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn agent_through_with(&self, name: &str, wrapper: &[&str], arguments: &[&str]) -> Daemon {
         let (program, words) = wrapper.split_first().expect("a wrapper is a command");
         let mut command = Command::new(program);
         command.args(words).arg(binaries::goatherd());
-        self.start_agent(name, command, &[])
+        self.start_agent(name, command, arguments)
     }
 
     fn start_agent(&self, name: &str, mut command: Command, arguments: &[&str]) -> Daemon {

@@ -5,6 +5,7 @@
 
 pub mod capabilities;
 pub mod child;
+pub mod filter;
 pub mod inheritance;
 pub mod mounts;
 

@@ -18,11 +18,13 @@ pub use pidfd::{pidfd_open, pidfd_send_signal};
 pub use signals::{Origin, Received, SignalQueue};
 pub use spawn::{Group, SpawnError, SpawnRequest, Spawned, Stage, Stream, UserIds, spawn};
 pub use tree::{command_name, descendants};
+pub use user::signal_user;
 
 mod pidfd;
 mod signals;
 mod spawn;
 mod tree;
+mod user;
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -29,6 +29,11 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// What this driver can see and remove. Agents of one reach may adopt each other's places.
     fn reach(&self) -> Reach;
 
+    /// What places of this driver do not promise on this machine although they should, for whoever runs it.
+    fn warning(&self) -> Option<&str> {
+        None
+    }
+
     /// Makes the place and starts GOAT in it; returns once GOAT runs. Says how far it is over `progress`
     /// (which it never waits for). On an error nothing of the task has run, and
     /// [`remove`](Driver::remove) must still be called.

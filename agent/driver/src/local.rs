@@ -1,19 +1,23 @@
-//! The local driver: tasks in namespaces on this host, without an engine.
+//! The local driver: tasks in namespaces on this host, without an engine; where these are refused and that is
+//! allowed, as plain processes ([`Isolation`]).
 //!
 //! A place is a folder below the place root and a process around GOAT, [`sandbox`], that outlives the agent.
 //! The folder says everything (`folder`), so that an agent that starts again, or another one with the same
 //! place root, finds every place, however its maker ended. This process's memory has one thing more: the sandboxes
 //! that are its children (`children`).
 
+mod cgroup;
 mod checks;
 mod children;
 mod folder;
+mod isolation;
 mod lock;
 mod making;
 mod process;
 mod refusal;
 mod removal;
 pub mod sandbox;
+mod traces;
 mod user;
 mod watching;
 
@@ -35,6 +39,8 @@ use tokio::sync::mpsc;
 use crate::{Driver, DriverError, Exit, Order, Place, Progress};
 use children::Children;
 use folder::Folder;
+pub use isolation::Isolation;
+use isolation::Making;
 use lock::Lock;
 use making::Claim;
 use sandbox::Report;
@@ -54,6 +60,8 @@ pub struct LocalSettings {
     pub bin_dir: PathBuf,
     /// The `goatherd` executable, which is executed as `goatherd sandbox`.
     pub sandbox_program: PathBuf,
+    /// What tasks are kept apart with.
+    pub isolation: Isolation,
     /// Whether all places that this driver makes end with this process.
     pub lifeline: bool,
     /// Paths of the host that tasks see, read-only, besides the usual ones.
@@ -70,6 +78,7 @@ struct Linger(Millis);
 #[derive(Debug)]
 pub struct LocalDriver {
     settings: Arc<LocalSettings>,
+    making: Arc<Making>,
     reach: Reach,
     linger: Linger,
     lifeline: Option<Lifeline>,
@@ -104,11 +113,12 @@ impl LocalDriver {
             .try_for_each(|path| checks::may_be_exposed(path))?;
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")
             .map_err(|error| unusable(format!("/proc/sys/kernel/random/boot_id cannot be read: {error}")))?;
-        checks::probe(&settings)?;
+        let making = Arc::new(isolation::decide(&settings)?);
         let lifeline = settings.lifeline.then(Lifeline::new).transpose()?;
         Ok(Self {
             reach: Reach(format!("{}:{}", boot.trim(), settings.place_root.display())),
             settings: Arc::new(settings),
+            making,
             linger: Linger(Millis::seconds(600)),
             lifeline,
             children: Children::default(),
@@ -132,12 +142,12 @@ impl LocalDriver {
         let until = Instant::now() + PATIENCE;
         let folder = self.folder(&order.labels.attempt);
         loop {
-            let (settings, linger) = (Arc::clone(&self.settings), self.linger);
+            let (settings, how, linger) = (Arc::clone(&self.settings), Arc::clone(&self.making), self.linger);
             let (folder, order) = (folder.clone(), order.clone());
             let claim = blocking(move || {
                 let claim = making::claim(&folder)?;
                 if let Claim::Ours(_) = &claim {
-                    making::make(&settings, linger, &folder, &order)?;
+                    making::make(&settings, &how, linger, &folder, &order)?;
                 }
                 Ok(claim)
             });
@@ -207,6 +217,10 @@ impl Driver for LocalDriver {
         self.reach.clone()
     }
 
+    fn warning(&self) -> Option<&str> {
+        self.making.warning.as_deref()
+    }
+
     async fn start(
         &self,
         order: &Order,
@@ -234,8 +248,11 @@ impl Driver for LocalDriver {
             move |error: io::Error| refused(start_cause(tried, &error, root))
         };
         // In one detail: the server shows the first of each phase.
-        let notices = making::notices(order);
-        say(format!("making the sandbox; {}", notices.join("; ")));
+        let details = ["making the sandbox".to_owned()].into_iter();
+        let details = details
+            .chain(self.making.note.clone())
+            .chain(making::notices(order));
+        say(details.collect::<Vec<_>>().join("; "));
         let Some(lock) = self.make(order).await.map_err(failed("make the place"))? else {
             return Ok(());
         };
@@ -245,7 +262,7 @@ impl Driver for LocalDriver {
             .map_err(failed("start the sandbox"))?
         {
             Report::Started => Ok(()),
-            Report::Refused { message } => Err(refused(Cause::Start {
+            Report::Refused { message, .. } => Err(refused(Cause::Start {
                 message,
                 certain: false,
             })),

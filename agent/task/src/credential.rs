@@ -6,8 +6,10 @@
 //! nothing.
 
 use std::convert::Infallible;
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -41,7 +43,8 @@ pub fn answer_git(socket: &Path, action: &str) -> Result<(), TaskAgentError> {
 fn pass_on(socket: &Path) -> io::Result<()> {
     let mut question = Vec::new();
     io::stdin().take(LONGEST).read_to_end(&mut question)?;
-    let mut stream = StdUnixStream::connect(socket)?;
+    let short = ShortPath::of(socket)?;
+    let mut stream = StdUnixStream::connect(&short.path)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(&question)?;
     stream.shutdown(Shutdown::Write)?;
@@ -127,6 +130,27 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// A way to a socket that fits its address, which is 108 bytes long (`unix(7)`): through its folder, opened.
+struct ShortPath {
+    path: PathBuf,
+    _folder: File,
+}
+
+impl ShortPath {
+    fn of(socket: &Path) -> io::Result<Self> {
+        let (Some(folder), Some(name)) = (socket.parent(), socket.file_name()) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let folder = File::open(folder)?;
+        Ok(Self {
+            path: Path::new("/proc/self/fd")
+                .join(folder.as_raw_fd().to_string())
+                .join(name),
+            _folder: folder,
+        })
+    }
+}
+
 /// The task agent's end of the socket.
 #[derive(Debug)]
 pub(crate) struct CredentialServer {
@@ -138,7 +162,7 @@ impl CredentialServer {
     /// Listens at a path.
     pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
         let _ = std::fs::remove_file(&path);
-        let listener = UnixListener::bind(&path)?;
+        let listener = UnixListener::bind(&ShortPath::of(&path)?.path)?;
         Ok(Self { listener, path })
     }
 
@@ -211,6 +235,19 @@ mod tests {
         ] {
             assert_eq!(credential.answer(question), None, "{question}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_socket_in_a_deep_folder_is_reached() {
+        let top = tempfile::tempdir().expect("a folder");
+        let folder = top.path().join("deep".repeat(50));
+        std::fs::create_dir(&folder).expect("made");
+        let socket = folder.join("git");
+
+        let _server = CredentialServer::open(socket.clone()).expect("it listens");
+
+        let short = ShortPath::of(&socket).expect("a way");
+        StdUnixStream::connect(&short.path).expect("it is reached");
     }
 
     #[test]

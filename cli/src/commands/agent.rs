@@ -5,7 +5,7 @@ use runtime::stop::Stops;
 
 use crate::config::{AGENT_TOKEN, Agent, host_name, token, user_state};
 use crate::error::{Ending, Failure};
-use crate::installed;
+use crate::installed::{self, Jobs};
 use crate::tools::Tools;
 
 /// Runs an agent until it is stopped.
@@ -15,8 +15,8 @@ pub(crate) async fn run(arguments: Agent, stops: Stops) -> Result<Ending, Failur
         Some(folder) => folder,
         None => user_state()?.join("agent"),
     };
-    let place_root = arguments.place_root.unwrap_or_else(|| state_dir.join("places"));
-    let driver = installed::local_driver(&arguments.places, place_root, false, Tools::default()).await?;
+    let driver =
+        installed::local_driver(&arguments.places, &state_dir, Jobs::Survive, Tools::default()).await?;
     let agent = container_agent::Agent::build(AgentConfig {
         server_url: arguments.server,
         token,

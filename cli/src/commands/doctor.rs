@@ -6,11 +6,14 @@
 mod engines;
 mod machine;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
 use serde::Serialize;
 
-use crate::config::Doctor;
+use crate::config::{Doctor, Places};
 use crate::error::{Ending, Failure};
-use crate::installed;
+use crate::installed::{self, Jobs};
 use crate::output::{self, json};
 use crate::tools::Tools;
 
@@ -69,7 +72,7 @@ struct Report {
 pub(crate) async fn run(arguments: &Doctor) -> Result<Ending, Failure> {
     let sandbox = sandbox(arguments).await?;
     let git = machine::git().await;
-    let can_run_jobs = sandbox.state == State::Ok && git.state != State::Missing;
+    let can_run_jobs = sandbox.state != State::Missing && git.state != State::Missing;
     let mut checks = vec![machine::system(), sandbox, machine::cgroups()];
     checks.extend(engines::all().await);
     checks.push(engines::cluster());
@@ -93,29 +96,44 @@ pub(crate) async fn run(arguments: &Doctor) -> Result<Ending, Failure> {
 /// Tries to make a sandbox, as the local driver does.
 async fn sandbox(arguments: &Doctor) -> Result<Finding, Failure> {
     let scratch = tempfile::TempDir::with_prefix("goatherd-doctor-").map_err(anyhow::Error::new)?;
-    let places = scratch.path().join("places");
-    let tried = installed::local_driver(&arguments.places, places, true, Tools::default()).await;
+    std::fs::set_permissions(scratch.path(), Permissions::from_mode(0o711)).map_err(anyhow::Error::new)?;
+    let places = Places {
+        place_root: None,
+        ..arguments.places.clone()
+    };
+    let jobs = Jobs::EndWithThis;
+    let tried = installed::quiet_local_driver(&places, scratch.path(), jobs, Tools::default()).await;
     let name = "sandbox";
-    let finding = match tried {
-        Ok(_) => Finding::new(
+    let warning = tried
+        .as_ref()
+        .ok()
+        .and_then(|driver| driver.warning().map(str::to_owned));
+    let finding = match (tried, warning) {
+        (Ok(_), Some(warning)) => Finding::new(
+            name,
+            State::Limited,
+            warning,
+            "`run` and `server --dev` run jobs all the same, `agent` only with `--isolation plain`",
+        ),
+        (Ok(_), None) => Finding::new(
             name,
             State::Ok,
             "namespaces can be made",
             "jobs run in sandboxes of their own: `run`, `agent` and `server --dev` work",
         ),
-        Err(Failure::Usage(why)) => Finding::new(
+        (Err(Failure::Usage(why)), _) => Finding::new(
             name,
             State::Missing,
             why,
             "no job can run: install all three programs in one folder",
         ),
-        Err(Failure::Other(error)) => Finding::new(
+        (Err(Failure::Other(error)), _) => Finding::new(
             name,
             State::Missing,
             format!("{error:#}"),
             "no job can run here; a server can",
         ),
-        Err(failure @ Failure::Replaced(_)) => return Err(failure),
+        (Err(failure @ Failure::Replaced(_)), _) => return Err(failure),
     };
     scratch.close().map_err(anyhow::Error::new)?;
     Ok(finding)

@@ -1,8 +1,10 @@
 //! `goatherd run`: the jobs of the working tree here, with a server and an agent of its own.
 
 use std::collections::BTreeSet;
+use std::fs::Permissions;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -96,7 +98,7 @@ async fn prepare(
     } else {
         Source::WorkingTree
     };
-    let snapshot = Snapshot::take(here, folders.scratch(), source).await?;
+    let snapshot = Snapshot::take(here, &folders.scratch(), source).await?;
     let plan = match plan(&snapshot).await? {
         Ok(plan) => plan,
         Err(cause) => return Ok(Err(cause)),
@@ -331,7 +333,7 @@ async fn keep_artifacts(client: &Client, pipeline: &PipelineId, arguments: &Run)
 /// Where a run's files are.
 #[derive(Debug)]
 struct Folders {
-    /// For this run alone, and only this user's.
+    /// For this run alone. Others can go through it to the places of their jobs, and read nothing in it.
     temporary: tempfile::TempDir,
     given: Option<PathBuf>,
 }
@@ -344,12 +346,16 @@ impl Folders {
             .context("cannot tell where --data is")?;
         let temporary =
             tempfile::TempDir::with_prefix("goatherd-run-").context("cannot make a temporary folder")?;
+        let made = std::fs::set_permissions(temporary.path(), Permissions::from_mode(0o711))
+            .and_then(|()| make_folder(&temporary.path().join("snapshot"), 0o700))
+            .and_then(|()| make_folder(&temporary.path().join("data"), 0o711));
+        made.context("cannot make a temporary folder")?;
         Ok(Self { temporary, given })
     }
 
     /// For the snapshot.
-    fn scratch(&self) -> &Path {
-        self.temporary.path()
+    fn scratch(&self) -> PathBuf {
+        self.temporary.path().join("snapshot")
     }
 
     /// For server, agents and places. It is made by them.
@@ -375,4 +381,8 @@ impl Folders {
             }
         }
     }
+}
+
+fn make_folder(path: &Path, mode: u32) -> io::Result<()> {
+    std::fs::DirBuilder::new().mode(mode).create(path)
 }

@@ -1,4 +1,4 @@
-//! A child in namespaces of its own.
+//! A child that is a copy of this process, in namespaces of its own or without.
 
 use std::fs;
 use std::io;
@@ -32,16 +32,27 @@ const PANICKED: i32 = 70;
 /// When this process has more than one thread (a copy would inherit their locks), or when the system
 /// refuses: EPERM where namespaces are not allowed, ENOSPC where their number is limited.
 pub fn spawn_in_new_namespaces(child: impl FnOnce() -> i32) -> io::Result<Child> {
-    if fs::read_dir("/proc/self/task")?.count() != 1 {
-        return Err(io::Error::other("this process has more than one thread"));
-    }
-    let flags = libc::CLONE_NEWUSER
+    let namespaces = libc::CLONE_NEWUSER
         | libc::CLONE_NEWPID
         | libc::CLONE_NEWNS
         | libc::CLONE_NEWIPC
-        | libc::CLONE_NEWUTS
-        | libc::CLONE_PIDFD
-        | libc::SIGCHLD;
+        | libc::CLONE_NEWUTS;
+    spawn(namespaces, child)
+}
+
+/// The same in the namespaces of this process, as its user.
+///
+/// # Errors
+/// When this process has more than one thread, or when the system refuses.
+pub fn spawn_copy(child: impl FnOnce() -> i32) -> io::Result<Child> {
+    spawn(0, child)
+}
+
+fn spawn(namespaces: libc::c_int, child: impl FnOnce() -> i32) -> io::Result<Child> {
+    if fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::other("this process has more than one thread"));
+    }
+    let flags = namespaces | libc::CLONE_PIDFD | libc::SIGCHLD;
     let none: libc::c_long = 0;
     let mut pidfd: libc::c_int = -1;
     // SAFETY: with a null stack and without CLONE_VM, clone is fork: the child goes on with a copy of this

@@ -39,6 +39,6 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: Signal) -> io::Result<bo
     clippy::as_conversions,
     reason = "the only way from a C-like enum to its number"
 )]
-fn signal_number(signal: Signal) -> i32 {
+pub(super) fn signal_number(signal: Signal) -> i32 {
     signal as i32
 }

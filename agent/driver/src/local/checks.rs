@@ -1,11 +1,12 @@
 //! Whether the driver can be used here, looked at before it is.
 
 use std::fs::DirBuilder;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::folder::inside;
+use super::refusal::Refusal;
 use super::sandbox::Report;
 use super::{LocalSettings, unusable};
 use crate::DriverError;
@@ -84,8 +85,51 @@ pub(super) fn may_be_exposed(path: &Path) -> Result<(), DriverError> {
     Ok(())
 }
 
+/// Whether the paths of plain places can be told to GOAT, which separates words by spaces, and to the tasks.
+pub(super) fn may_be_plain(root: &Path) -> Result<(), DriverError> {
+    let shown = root.display();
+    let is_plain = root
+        .to_str()
+        .is_some_and(|path| !path.contains(|character: char| character.is_whitespace() || character == ':'));
+    if is_plain {
+        Ok(())
+    } else {
+        Err(unusable(format!(
+            "without namespaces jobs run below the place root, and {shown} has a character in it that paths in \
+             `PATH` cannot have: name another with --place-root"
+        )))
+    }
+}
+
+/// Lets tasks that are users of their own come to their places.
+pub(super) fn open_to_tasks(root: &Path) -> Result<(), DriverError> {
+    let shown = root.display();
+    std::fs::set_permissions(root, std::fs::Permissions::from_mode(0o711)).map_err(|error| {
+        unusable(format!(
+            "the place root {shown} cannot be opened to jobs: {error}"
+        ))
+    })?;
+    let mut closed = Vec::new();
+    for folder in root.ancestors() {
+        let status = folder
+            .metadata()
+            .map_err(|error| unusable(format!("{} cannot be read: {error}", folder.display())))?;
+        if status.mode() & 0o001 == 0 {
+            closed.push(folder.display().to_string());
+        }
+    }
+    if closed.is_empty() {
+        return Ok(());
+    }
+    Err(unusable(format!(
+        "without namespaces each job of root is a user of its own, who cannot get to the place root {shown}: \
+         `chmod o+x {}`, or name another with --place-root",
+        closed.join(" ")
+    )))
+}
+
 /// Tries what a sandbox needs.
-pub(super) fn probe(settings: &LocalSettings) -> Result<(), DriverError> {
+pub(super) fn probe(settings: &LocalSettings) -> Result<Result<(), Refusal>, DriverError> {
     let program = settings.sandbox_program.display();
     let output = Command::new(&settings.sandbox_program)
         .arg("sandbox")
@@ -96,8 +140,8 @@ pub(super) fn probe(settings: &LocalSettings) -> Result<(), DriverError> {
         .output()
         .map_err(|error| unusable(format!("{program} cannot be executed: {error}")))?;
     match serde_json::from_slice(&output.stdout) {
-        Ok(Report::Started) => Ok(()),
-        Ok(Report::Refused { message }) => Err(unusable(message)),
+        Ok(Report::Started) => Ok(Ok(())),
+        Ok(Report::Refused { message, by_host }) => Ok(Err(Refusal { message, by_host })),
         Err(_) => {
             let words = String::from_utf8_lossy(&output.stderr);
             Err(unusable(format!(

@@ -8,6 +8,7 @@
 //!   state.json          which processes run in it; with GOAT in it, something of the task may have run
 //!   exit.json           how GOAT ended
 //!   goat.log            the sandbox's and GOAT's words
+//!   cgroup              the path of the place's control group, where it has one
 //!   bin/                read-only for the task, at /opt/circleci/bin
 //!   mount/root/         where the sandbox builds the task's root
 //!   goat/               the task's, at /opt/circleci/goat: GOAT's configuration and termination message
@@ -26,12 +27,13 @@ use nix::libc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::isolation::Kind;
 use super::lock::Lock;
 use super::process::Process;
 use super::user::Ids;
 use crate::{Exit, Labels};
 
-/// Where the task finds what the driver put there.
+/// Where a task in namespaces finds what the driver put there.
 pub(super) mod inside {
     /// The binaries.
     pub(in crate::local) const BIN: &str = "/opt/circleci/bin";
@@ -41,10 +43,30 @@ pub(super) mod inside {
     pub(in crate::local) const HOME: &str = "/home/goatherd";
     /// The task's temporary folder.
     pub(in crate::local) const TMP: &str = "/tmp";
+}
+
+/// Where a task finds what the driver put there.
+#[derive(Debug, Clone)]
+pub(super) struct Layout {
+    /// The binaries.
+    pub(super) bin: PathBuf,
+    /// The task's home and working directory.
+    pub(super) home: PathBuf,
+    /// The task's temporary folder.
+    pub(super) tmp: PathBuf,
+    goat: PathBuf,
+}
+
+impl Layout {
     /// GOAT's configuration.
-    pub(in crate::local) const CONFIGURATION: &str = "/opt/circleci/goat/config.json";
+    pub(super) fn configuration(&self) -> PathBuf {
+        self.goat.join("config.json")
+    }
+
     /// GOAT's termination message.
-    pub(in crate::local) const TERMINATION: &str = "/opt/circleci/goat/termination.json";
+    pub(super) fn termination(&self) -> PathBuf {
+        self.goat.join("termination.json")
+    }
 }
 
 /// How much of GOAT's log goes into an [`Exit`].
@@ -57,8 +79,17 @@ const LONGEST_TERMINATION: u64 = 4096;
 pub(super) struct Spec {
     /// The place's name, and its host name.
     pub(super) name: String,
+    /// What the place is made of.
+    #[serde(default)]
+    pub(super) kind: Kind,
     /// Who the task is, as the host sees it.
     pub(super) ids: Ids,
+    /// The name of the task's user, where it is not the usual one.
+    #[serde(default)]
+    pub(super) user: Option<String>,
+    /// The value of a variable by which the task's processes are known, where nothing else holds them together.
+    #[serde(default)]
+    pub(super) mark: Option<String>,
     /// Further paths of the host that the task sees.
     pub(super) expose: Vec<PathBuf>,
     /// Variables over the usual ones.
@@ -109,8 +140,30 @@ impl Folder {
         self.0.join(name)
     }
 
+    pub(super) fn layout(&self, kind: Kind) -> Layout {
+        match kind {
+            Kind::Namespaces => Layout {
+                bin: inside::BIN.into(),
+                home: inside::HOME.into(),
+                tmp: inside::TMP.into(),
+                goat: inside::GOAT.into(),
+            },
+            Kind::Plain => Layout {
+                bin: self.join("bin"),
+                home: self.join("home"),
+                tmp: self.join("tmp"),
+                goat: self.join("goat"),
+            },
+        }
+    }
+
     pub(super) fn lock(&self) -> PathBuf {
         self.join("lock")
+    }
+
+    /// The file that names the place's control group.
+    pub(super) fn cgroup(&self) -> PathBuf {
+        self.join("cgroup")
     }
 
     pub(super) fn exists(&self) -> io::Result<bool> {

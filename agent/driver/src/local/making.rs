@@ -8,7 +8,8 @@ use std::path::Path;
 use api::goat::GoatConfig;
 
 use super::LocalSettings;
-use super::folder::{Folder, Spec, inside};
+use super::folder::{Folder, Layout, Spec};
+use super::isolation::{self, Kind, Making};
 use super::lock::Lock;
 use super::user::{self, Ids};
 use super::{Linger, removal};
@@ -52,12 +53,18 @@ pub(super) fn claim(folder: &Folder) -> io::Result<Claim> {
 /// Fills the folder of a place whose lock the caller holds.
 pub(super) fn make(
     settings: &LocalSettings,
+    making: &Making,
     linger: Linger,
     folder: &Folder,
     order: &Order,
 ) -> io::Result<()> {
     folder.write_labels(&order.labels)?;
-    let ids = user::choose(&settings.place_root, &folder.join("home"))?;
+    let layout = folder.layout(making.kind);
+    let ids = user::choose(&settings.place_root, &folder.join("home"), making.users)?;
+    if making.kind == Kind::Plain && ids.assigned {
+        // The task goes through it to what is its own.
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o711))?;
+    }
     for (name, mode) in [("home", 0o755), ("goat", 0o700), ("tmp", 0o1777)] {
         let path = folder.join(name);
         if name != "home" {
@@ -68,15 +75,22 @@ pub(super) fn make(
     }
     make_folder(&folder.join("mount"), 0o755)?;
     make_folder(&folder.join("mount/root"), 0o755)?;
-    install(settings, folder)?;
-    write_configuration(folder, order, ids)?;
+    install(settings, folder, &layout)?;
+    write_configuration(folder, &layout, order, ids)?;
     let mut log = folder.open_log()?;
     for notice in notices(order) {
         writeln!(log, "goatherd: {notice}")?;
     }
+    if let Some(warning) = &making.warning {
+        writeln!(log, "goatherd: warning: {warning}")?;
+    }
+    let is_plain = making.kind == Kind::Plain;
     folder.write_spec(&Spec {
         name: host_name(&order.labels.attempt.to_string()),
+        kind: making.kind,
         ids,
+        user: (is_plain && !ids.assigned).then(user::own_name).flatten(),
+        mark: is_plain.then(|| isolation::mark(folder.path())),
         expose: settings.expose.clone(),
         environment: settings.environment.clone(),
         arguments: arguments(order),
@@ -108,18 +122,22 @@ fn arguments(order: &Order) -> Vec<String> {
 }
 
 /// GOAT reads it once and removes it.
-fn write_configuration(folder: &Folder, order: &Order, ids: Ids) -> io::Result<()> {
+fn write_configuration(folder: &Folder, layout: &Layout, order: &Order, ids: Ids) -> io::Result<()> {
     let attempt = &order.labels.attempt;
+    let text = |path: &Path| {
+        let text = path.to_str().map(str::to_owned);
+        text.ok_or_else(|| io::Error::other(format!("{} is no text", path.display())))
+    };
     let configuration = GoatConfig {
         task_id: attempt.task.to_string(),
         token: Some(order.token.clone()),
-        task_agent_path: format!("{}/circleci-agent", inside::BIN),
+        task_agent_path: text(&layout.bin.join("circleci-agent"))?,
         runner_api_base_url: order.runner_api_url.clone(),
         allocation: attempt.to_string(),
         max_run_time: i64::try_from(order.time_limit.duration().as_nanos()).unwrap_or(i64::MAX),
         notify_task_agent: true,
         share_instance: true,
-        termination_message_path: inside::TERMINATION.to_owned(),
+        termination_message_path: text(&layout.termination())?,
         ..GoatConfig::default()
     };
     let path = folder.join("goat/config.json");
@@ -132,10 +150,10 @@ fn write_configuration(folder: &Folder, order: &Order, ids: Ids) -> io::Result<(
     give(&path, ids)
 }
 
-fn install(settings: &LocalSettings, folder: &Folder) -> io::Result<()> {
+fn install(settings: &LocalSettings, folder: &Folder, layout: &Layout) -> io::Result<()> {
     let bin = folder.join("bin");
     make_folder(&bin, 0o755)?;
-    init::install_as(&settings.bin_dir, &bin, Path::new(inside::BIN)).map_err(|error| {
+    init::install_as(&settings.bin_dir, &bin, &layout.bin).map_err(|error| {
         let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<io::Error>());
         match source {
             Some(source) => io::Error::new(source.kind(), format!("{error}: {source}")),

@@ -1,9 +1,49 @@
 //! Says in one sentence why a host does not let a sandbox be made, and what to do about it.
 
+use std::fmt;
 use std::fs;
 use std::io;
 
 use nix::libc;
+
+/// Why a sandbox could not be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// In a sentence.
+    pub(super) message: String,
+    /// Whether this host, or what is around this process, does not let it have namespaces or use them: trying
+    /// again will not help, and a task may still run without them.
+    pub(super) by_host: bool,
+}
+
+impl Refusal {
+    /// Of something that makes or uses namespaces.
+    pub(super) fn of_namespaces(tried: &str, error: &io::Error) -> Self {
+        let number = error.raw_os_error();
+        Self {
+            message: sentence(tried, error),
+            by_host: matches!(
+                number,
+                Some(libc::EPERM | libc::EACCES | libc::ENOSPC | libc::EUSERS | libc::ENOSYS)
+            ),
+        }
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(message: String) -> Self {
+        Self {
+            message,
+            by_host: false,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
 
 /// What was tried, the system's answer, and the likely reason.
 pub(super) fn sentence(tried: &str, error: &io::Error) -> String {
@@ -50,6 +90,17 @@ fn reason(error: &io::Error) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_hosts_no_to_namespaces_is_one_by_the_host() {
+        let by_host = |number| {
+            let error = io::Error::from_raw_os_error(number);
+            Refusal::of_namespaces("make namespaces", &error).by_host
+        };
+
+        assert!(by_host(libc::EPERM) && by_host(libc::EACCES) && by_host(libc::ENOSPC));
+        assert!(!by_host(libc::ENOMEM) && !by_host(libc::EAGAIN) && !by_host(libc::EIO));
+    }
 
     #[test]
     fn a_refusal_names_what_to_change() {

@@ -12,6 +12,8 @@ use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::folder::Folder;
+use super::isolation::Kind;
+use super::traces::{self, Kin};
 
 /// Removed last, in this order: as long as anything is left, the place is found and its lock can be held.
 const LAST: [&str; 4] = ["state.json", "exit.json", "labels.json", "lock"];
@@ -33,8 +35,12 @@ pub(super) fn remove(folder: &Folder) -> io::Result<()> {
     }
 }
 
-/// Removes all but the files that tell whose the place is and how it ended.
+/// Removes all but the files that tell whose the place is and how it ended. Where no namespace has done it, what
+/// may still run in the place is ended first.
 pub(super) fn empty(folder: &Folder) -> io::Result<()> {
+    if let Some(spec) = folder.spec()?.filter(|spec| spec.kind == Kind::Plain) {
+        traces::end(folder, &spec, Kin::Elsewhere)?;
+    }
     let top = open_folder(folder.path())?;
     let mut moved = 0_u64;
     loop {

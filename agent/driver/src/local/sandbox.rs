@@ -5,12 +5,12 @@
 //! executed anew, before any runtime exists, because a process with threads cannot be copied safely.
 
 mod cage;
+mod keeper;
 mod probe;
 mod root;
 mod task;
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -21,11 +21,15 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
 use sys::namespace::child::{Child, Collect, wait};
 use sys::namespace::inheritance::adopt;
-use sys::process::{End, Signal, SignalQueue, pidfd_send_signal};
+use sys::process::{End, Signal, SignalQueue, Waited, own_pid, pidfd_send_signal, set_subreaper, wait_any};
 
-use super::folder::{Ended, Folder, State};
+use super::cgroup::Cgroup;
+use super::folder::{Ended, Folder, Spec, State};
+use super::isolation::Kind;
 use super::process::Process;
-use super::{refusal, removal};
+use super::refusal::{self, Refusal};
+use super::removal;
+use super::traces::{self, Kin};
 
 /// The sandbox's one line on standard output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +41,8 @@ pub(super) enum Report {
     Refused {
         /// Why, in a sentence.
         message: String,
+        /// Whether the host does not let namespaces be made or used.
+        by_host: bool,
     },
 }
 
@@ -61,18 +67,33 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             place,
             lock,
             lifeline,
-        }) => run(&Folder::at(place), lock, lifeline),
-        Ok(Request::Probe { root }) => probe::run(&root).inspect(|()| report(&Report::Started)),
-        Err(message) => Err(message),
+        }) => run_place(&Folder::at(place), lock, lifeline),
+        Ok(Request::Probe { root }) => probe::run(&root).map(|()| {
+            report(&Report::Started);
+            0
+        }),
+        Err(message) => Err(message.into()),
     };
+    ExitCode::from(u8::try_from(code(done)).unwrap_or(FAILURE))
+}
+
+const FAILURE: u8 = 1;
+
+/// What to exit with. A failure is told to whoever started this, and in the place's log.
+fn code(done: Result<i32, Refusal>) -> i32 {
     match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            let _ = writeln!(io::stderr(), "goatherd sandbox: {message}");
-            report(&Report::Refused { message });
-            ExitCode::FAILURE
+        Ok(code) => code,
+        Err(Refusal { message, by_host }) => {
+            say(&message);
+            report(&Report::Refused { message, by_host });
+            i32::from(FAILURE)
         }
     }
+}
+
+/// Standard error is the place's log.
+fn say(message: &str) {
+    let _ = writeln!(io::stderr(), "goatherd sandbox: {message}");
 }
 
 fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Request, String> {
@@ -110,49 +131,64 @@ fn report(report: &Report) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-fn run(folder: &Folder, lock: i32, lifeline: Option<i32>) -> Result<(), String> {
+fn run_place(folder: &Folder, lock: i32, lifeline: Option<i32>) -> Result<i32, Refusal> {
     let inherited = |number: i32| adopt(number).map_err(|error| format!("descriptor {number}: {error}"));
     // Held by its number as well; both end with this process.
     let _lock = inherited(lock)?;
     let lifeline = lifeline.map(inherited).transpose()?;
-    let signals = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
-    let signals = SignalQueue::open(&signals).map_err(|error| refusal::sentence("block signals", &error))?;
     let spec = folder
         .spec()
         .map_err(|error| refusal::sentence("read the place's specification", &error))?
-        .ok_or("the place has no specification")?;
-    let goat = start(folder, &spec).inspect_err(|_| {
+        .ok_or_else(|| "the place has no specification".to_owned())?;
+    let run = || run(folder, &spec, lifeline);
+    match spec.kind {
+        Kind::Namespaces => run(),
+        Kind::Plain => Ok(keeper::run_below(folder, &spec, || code(run()))?),
+    }
+}
+
+fn run(folder: &Folder, spec: &Spec, lifeline: Option<OwnedFd>) -> Result<i32, Refusal> {
+    let signals = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
+    let signals = SignalQueue::open(&signals).map_err(|error| refusal::sentence("block signals", &error))?;
+    if spec.kind == Kind::Plain {
+        set_subreaper().map_err(|error| refusal::sentence("adopt orphans", &error))?;
+    }
+    let goat = start(folder, spec).inspect_err(|_| {
         let _ = std::fs::remove_file(folder.join("state.json"));
     })?;
     report(&Report::Started);
     let supervisor = Supervisor {
         folder,
+        spec,
         goat,
         signals,
         lifeline,
     };
     supervisor
-        .supervise(spec.linger.duration())
-        .map_err(|error| format!("cannot supervise the task: {error}"))
+        .supervise()
+        .map(|()| 0)
+        .map_err(|error| format!("cannot supervise the task: {error}").into())
 }
 
 /// Brings GOAT up to the moment from which it runs.
-fn start(folder: &Folder, spec: &super::folder::Spec) -> Result<Child, String> {
+fn start(folder: &Folder, spec: &Spec) -> Result<Child, Refusal> {
     let written = |state: State| {
         folder
             .write_state(&state)
             .map_err(|error| refusal::sentence("write the place's state", &error))
     };
-    let named = |pid: u32| {
-        let pid = i32::try_from(pid).expect("a process id fits an i32");
-        Process::of(pid).map_err(|error| refusal::sentence("read /proc", &error))
-    };
-    let sandbox = named(std::process::id())?;
+    let named = |pid: i32| Process::of(pid).map_err(|error| refusal::sentence("read /proc", &error));
+    let sandbox = named(own_pid().as_raw())?;
     written(State { sandbox, goat: None })?;
-    let mut cage = cage::Cage::open(spec.ids, |channel| task::become_goat(channel, folder, spec))?;
+    let mut cage = cage::Cage::open(spec.kind, spec.ids, |channel| {
+        task::become_goat(channel, folder, spec)
+    })?;
     cage.await_ready()?;
+    if spec.kind == Kind::Plain {
+        gather(folder, cage.pid())?;
+    }
     // From here on something of the task may have run, so it is on the disk first.
-    let goat = Process::of(cage.pid()).map_err(|error| refusal::sentence("read /proc", &error))?;
+    let goat = named(cage.pid())?;
     written(State {
         sandbox,
         goat: Some(goat),
@@ -160,8 +196,21 @@ fn start(folder: &Folder, spec: &super::folder::Spec) -> Result<Child, String> {
     cage.release()
 }
 
+/// Puts what will be GOAT into a control group of the place's own, if one can be had.
+fn gather(folder: &Folder, pid: i32) -> Result<(), String> {
+    match Cgroup::enter(folder, pid, task::share_of_processes()) {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => {
+            say("the task has no control group: none can be made below this process's own");
+            Ok(())
+        }
+        Err(error) => Err(refusal::sentence("make a control group", &error)),
+    }
+}
+
 struct Supervisor<'a> {
     folder: &'a Folder,
+    spec: &'a Spec,
     goat: Child,
     signals: SignalQueue,
     lifeline: Option<OwnedFd>,
@@ -177,8 +226,8 @@ enum Event {
 }
 
 impl Supervisor<'_> {
-    fn supervise(mut self, linger: Duration) -> io::Result<()> {
-        self.leave_standard_output()?;
+    fn supervise(mut self) -> io::Result<()> {
+        keeper::leave_standard_output()?;
         let goat = self.goat.pidfd.try_clone()?;
         loop {
             match self.next_event(Some(goat.as_fd()), None)? {
@@ -186,6 +235,7 @@ impl Supervisor<'_> {
                 Event::LifelineEnded => {
                     pidfd_send_signal(goat.as_fd(), Signal::SIGKILL)?;
                     wait(goat.as_fd(), Collect::Reap)?;
+                    self.end_what_is_left();
                     return removal::remove(self.folder);
                 }
                 Event::Asked => _ = pidfd_send_signal(goat.as_fd(), Signal::SIGTERM)?,
@@ -202,9 +252,13 @@ impl Supervisor<'_> {
                 signal: Some(signal),
             },
         };
+        self.end_what_is_left();
         // Reaped only now: as long as nobody knows the end, nobody else gets the process id.
         self.folder.write_ended(&ended)?;
         wait(goat.as_fd(), Collect::Reap)?;
+        // Orphans of a plain place came here.
+        while let Waited::Child(_) = wait_any()? {}
+        let linger = self.spec.linger.duration();
         let until = self.lifeline.is_none().then(|| Instant::now() + linger);
         match self.next_event(None, until)? {
             // The place is left for whoever collects it.
@@ -255,9 +309,13 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Whoever started this reads standard output to its end.
-    fn leave_standard_output(&self) -> io::Result<()> {
-        let nothing = File::options().write(true).open("/dev/null")?;
-        Ok(nix::unistd::dup2_stdout(nothing)?)
+    /// In a PID namespace the kernel has done it. What does not die is in the log, and keeps the place from being
+    /// removed.
+    fn end_what_is_left(&self) {
+        if self.spec.kind == Kind::Plain
+            && let Err(error) = traces::end(self.folder, self.spec, Kin::Below)
+        {
+            say(&error.to_string());
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Who a task is, as the host sees it.
 //!
-//! Inside, every task is user and group [`TASK`]. Outside, an ordinary user's tasks are that user; root's are
+//! In namespaces every task is user and group [`TASK`]. Outside, an ordinary user's tasks are that user; root's are
 //! each a user and group of a range that nobody else uses, so that one task's files and processes are not
 //! another's.
 
@@ -46,10 +46,66 @@ impl Ids {
     }
 }
 
+/// Whose users tasks are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Users {
+    /// Each is one of its own.
+    Assigned,
+    /// All are the driver's.
+    Own,
+}
+
+impl Users {
+    /// Of root's tasks each is one of its own.
+    pub(super) fn where_root() -> Self {
+        if is_root() { Self::Assigned } else { Self::Own }
+    }
+
+    /// The same for tasks without namespaces, where root may do what that needs: in a container it may lack the
+    /// capabilities, or the other users.
+    pub(super) fn of_plain_places(root: &Path) -> Self {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        if is_root() && may_have_others(&status) && example(root).is_ok() {
+            Self::Assigned
+        } else {
+            Self::Own
+        }
+    }
+}
+
+/// Whether a process may give files to other users, become them, end what they run and remove what they leave:
+/// `CAP_CHOWN`, `CAP_DAC_OVERRIDE`, `CAP_FOWNER`, `CAP_KILL`, `CAP_SETGID` and `CAP_SETUID` (`capabilities(7)`).
+fn may_have_others(status: &str) -> bool {
+    let needed: u64 = [0, 1, 3, 5, 6, 7].iter().map(|number| 1 << number).sum();
+    let mut lines = status.lines();
+    let set = lines.find_map(|line| line.strip_prefix("CapEff:"));
+    set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok())
+        .is_some_and(|set| set & needed == needed)
+}
+
+/// Whether the driver's user is root.
+pub(super) fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// The driver's user, for people.
+pub(super) fn description() -> String {
+    own_name().map_or_else(
+        || format!("user {}", nix::unistd::geteuid()),
+        |name| format!("user `{name}`"),
+    )
+}
+
+/// The name of the driver's user, where it has one.
+pub(super) fn own_name() -> Option<String> {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok()??;
+    Some(user.name)
+}
+
 /// Chooses the ids for a new place of `root` and makes its home folder, whose owner is what says that they
 /// are taken.
-pub(super) fn choose(root: &Path, home: &Path) -> io::Result<Ids> {
-    if !nix::unistd::geteuid().is_root() {
+pub(super) fn choose(root: &Path, home: &Path, users: Users) -> io::Result<Ids> {
+    if users == Users::Own {
         fs::create_dir(home)?;
         return Ok(Ids::own());
     }
@@ -63,7 +119,7 @@ pub(super) fn choose(root: &Path, home: &Path) -> io::Result<Ids> {
 
 /// Some ids that a place of `root` may use, for a look whether that works here.
 pub(super) fn example(root: &Path) -> io::Result<Ids> {
-    if nix::unistd::geteuid().is_root() {
+    if is_root() {
         candidate(root, &BTreeSet::new())
     } else {
         Ok(Ids::own())
@@ -170,12 +226,24 @@ mod tests {
 
         for place in ["a.1", "b.1", "c.1"] {
             fs::create_dir(root.path().join(place)).unwrap();
-            let ids = choose(root.path(), &root.path().join(place).join("home")).unwrap();
+            let ids = choose(
+                root.path(),
+                &root.path().join(place).join("home"),
+                Users::Assigned,
+            )
+            .unwrap();
             assert!(ids.uid != 0 && ids.gid != 0 && ids.assigned);
             chosen.insert(ids.uid);
         }
 
         assert_eq!(chosen.len(), 3);
+    }
+
+    #[test]
+    fn root_without_capabilities_has_no_users_to_give() {
+        assert!(may_have_others("CapPrm:\t0\nCapEff:\t00000000a80425fb\n"));
+        assert!(!may_have_others("CapEff:\t0000000000000000\n"));
+        assert!(!may_have_others("CapEff:\t000001ffffffff7f\n"));
     }
 
     #[test]

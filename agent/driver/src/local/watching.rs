@@ -62,14 +62,28 @@ pub(super) async fn stop(folder: &Folder, grace: Duration) -> io::Result<()> {
         }
         goat.signal(Signal::SIGTERM)?;
         if let Ok(ended) = timeout(left.min(REPEAT), goat.ended()).await {
-            return ended;
+            ended?;
+            return written(folder).await;
         }
     }
     goat.signal(Signal::SIGKILL)?;
     match timeout(PATIENCE, goat.ended()).await {
-        Ok(ended) => ended,
-        Err(_) => Err(io::Error::other("GOAT was killed and does not end")),
+        Ok(ended) => ended?,
+        Err(_) => return Err(io::Error::other("GOAT was killed and does not end")),
     }
+    written(folder).await
+}
+
+/// Waits until the sandbox has ended what GOAT left, where no namespace does, and has written down the end.
+async fn written(folder: &Folder) -> io::Result<()> {
+    let until = Instant::now() + PATIENCE;
+    while folder.is_held()? && folder.ended()?.is_none() {
+        if Instant::now() > until {
+            return Err(io::Error::other("what GOAT left does not end"));
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
+    Ok(())
 }
 
 /// Kills a place's sandbox and GOAT, and waits until both, and with GOAT all that it started, are gone.

@@ -8,13 +8,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use api::{AgentId, AttemptRef, Millis, Secret, TaskId, Terms};
-use driver::local::{LocalDriver, LocalSettings};
+use driver::local::{Isolation, LocalDriver, LocalSettings};
 use driver::{Driver, DriverError, Exit, Labels, Order, Progress};
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-/// Names the sandbox program where it is not where it was compiled.
-const SANDBOX: &str = "DRIVER_TEST_SANDBOX";
+/// Names the sandbox program where it is not where it was compiled, or where it is another one.
+pub(crate) const SANDBOX: &str = "DRIVER_TEST_SANDBOX";
+/// The sandbox program under a filter that refuses namespaces.
+pub(crate) const CONTAINED: &str = env!("CARGO_BIN_EXE_driver-sandbox-contained");
 
 pub(crate) struct Host {
     _folder: TempDir,
@@ -22,18 +24,26 @@ pub(crate) struct Host {
     pub(crate) bin: PathBuf,
     pub(crate) exposed: PathBuf,
     pub(crate) driver: LocalDriver,
+    sandbox: PathBuf,
     mark: String,
 }
 
 impl Host {
     /// `$MARK` in the script is a number of seconds that no other test sleeps, `$EXPOSED` a folder.
     pub(crate) fn new(script: &str) -> Self {
+        Self::with_sandbox(script, &sandbox_program())
+    }
+
+    /// With another sandbox program than the usual one.
+    pub(crate) fn with_sandbox(script: &str, sandbox: &Path) -> Self {
         static HOSTS: AtomicU32 = AtomicU32::new(0);
         let folder = tempfile::Builder::new()
             .prefix("goatherd-driver-")
             .tempdir()
             .unwrap();
         let at = |name: &str| folder.path().join(name);
+        // Tasks without namespaces come through it.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
         fs::create_dir(at("bin")).unwrap();
         fs::create_dir(at("exposed")).unwrap();
         fs::write(at("bin/circleci-agent"), "").unwrap();
@@ -44,10 +54,11 @@ impl Host {
         );
         write_script(&at("bin"), &at("exposed"), &mark, script);
         Self {
-            driver: LocalDriver::new(settings(folder.path(), false)).unwrap(),
+            driver: LocalDriver::new(settings(folder.path(), sandbox)).unwrap(),
             places: at("places"),
             bin: at("bin"),
             exposed: at("exposed"),
+            sandbox: sandbox.to_owned(),
             mark,
             _folder: folder,
         }
@@ -61,7 +72,7 @@ impl Host {
         &self,
         change: impl FnOnce(&mut LocalSettings),
     ) -> Result<LocalDriver, DriverError> {
-        let mut settings = settings(self.bin.parent().unwrap(), false);
+        let mut settings = settings(self.bin.parent().unwrap(), &self.sandbox);
         change(&mut settings);
         LocalDriver::new(settings)
     }
@@ -160,12 +171,13 @@ impl Drop for Host {
     }
 }
 
-fn settings(folder: &Path, lifeline: bool) -> LocalSettings {
+fn settings(folder: &Path, sandbox: &Path) -> LocalSettings {
     LocalSettings {
         place_root: folder.join("places"),
         bin_dir: folder.join("bin"),
-        sandbox_program: sandbox_program(),
-        lifeline,
+        sandbox_program: sandbox.to_owned(),
+        isolation: Isolation::Auto,
+        lifeline: false,
         expose: Vec::new(),
         environment: std::collections::BTreeMap::new(),
     }
@@ -224,6 +236,7 @@ impl Copied {
         for (from, to) in [
             (tests.as_path(), "tests"),
             (Path::new(env!("CARGO_BIN_EXE_driver-sandbox")), "sandbox"),
+            (Path::new(CONTAINED), "contained"),
         ] {
             fs::copy(from, folder.path().join(to)).unwrap();
             fs::set_permissions(folder.path().join(to), fs::Permissions::from_mode(0o755)).unwrap();
@@ -233,7 +246,8 @@ impl Copied {
         Self(folder)
     }
 
-    pub(crate) fn run_as(&self, uid: u32) -> Output {
+    /// Runs those tests whose names begin with `filter`.
+    pub(crate) fn run_as(&self, uid: u32, sandbox: &str, filter: &str) -> Output {
         let at = |name: &str| self.0.path().join(name);
         chown(at("tmp"), Some(uid), Some(uid)).unwrap();
         Command::new("setpriv")
@@ -243,9 +257,9 @@ impl Copied {
                 "--clear-groups".to_owned(),
             ])
             .arg(at("tests"))
-            .args(["--test-threads", "4"])
+            .args(["--test-threads", "4", filter])
             .current_dir("/")
-            .env(SANDBOX, at("sandbox"))
+            .env(SANDBOX, at(sandbox))
             .env("TMPDIR", at("tmp"))
             .output()
             .expect("setpriv (util-linux) is installed")

@@ -35,13 +35,16 @@ async fn starting_twice_is_starting_once() {
 
 #[tokio::test]
 async fn starting_what_has_ended_does_not_run_it_again() {
-    let host = Host::new("echo $$ >> ~/runs; exit 3");
+    let host = Host::new("echo run >> ~/runs; exit 3");
     assert_eq!(host.run().await.code, Some(3));
 
     host.start().await;
 
     assert_eq!(host.driver.wait(&attempt()).await.unwrap().code, Some(3));
-    assert_eq!(fs::read_to_string(host.place().join("home/runs")).unwrap(), "1\n");
+    assert_eq!(
+        fs::read_to_string(host.place().join("home/runs")).unwrap(),
+        "run\n"
+    );
     assert!(!host.driver.list().await.unwrap()[0].running);
     host.close().await;
 }
@@ -168,7 +171,7 @@ async fn a_place_that_nobody_collects_removes_itself() {
 #[tokio::test]
 async fn removing_what_runs_leaves_nothing_and_may_be_repeated() {
     let host = Host::new(
-        "mkdir -p ~/closed/inner /tmp/kept; : > ~/closed/inner/file; chmod 0 ~/closed/inner ~/closed
+        "mkdir -p ~/closed/inner ${TMPDIR:-/tmp}/kept; : > ~/closed/inner/file; chmod 0 ~/closed/inner ~/closed
          echo ready; setsid sleep $MARK & sleep $MARK",
     );
     host.start().await;

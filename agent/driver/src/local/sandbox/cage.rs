@@ -1,20 +1,22 @@
-//! The child in namespaces of its own, and the words that it and its parent exchange until it runs free.
+//! The child, in namespaces of its own or without, and the words that it and its parent exchange until it runs free.
 
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
-use sys::namespace::child::{Child, Collect, spawn_in_new_namespaces, wait};
+use sys::namespace::child::{Child, Collect, spawn_copy, spawn_in_new_namespaces, wait};
 use sys::process::{Signal, pidfd_send_signal};
 
-use crate::local::refusal;
+use crate::local::isolation::Kind;
+use crate::local::refusal::{self, Refusal};
 use crate::local::user::{Ids, TASK};
 
 const MAPPED: u8 = b'm';
 const READY: u8 = b'r';
 const GO: u8 = b'g';
 const REFUSED: u8 = b'!';
+const REFUSED_BY_HOST: u8 = b'?';
 
 /// The parent's side. Dropped before [`release`](Cage::release), it ends the child.
 pub(super) struct Cage {
@@ -26,28 +28,36 @@ pub(super) struct Cage {
 pub(super) struct Channel(UnixStream);
 
 impl Cage {
-    /// Starts a child that runs `body`, with its user mapped to `ids`.
+    /// Starts a child that runs `body`; in namespaces of its own its user is mapped to `ids`.
     pub(super) fn open(
+        kind: Kind,
         ids: Ids,
-        body: impl FnOnce(&mut Channel) -> Result<(), String>,
-    ) -> Result<Self, String> {
+        body: impl FnOnce(&mut Channel) -> Result<(), Refusal>,
+    ) -> Result<Self, Refusal> {
         let (ours, theirs) =
             UnixStream::pair().map_err(|error| refusal::sentence("make a socket pair", &error))?;
         // The child closes its copy of the parent's end, or it would never see the parent go.
         let mut ours = Some(ours);
         let mut theirs = Some(theirs);
-        let child = spawn_in_new_namespaces(|| {
+        let first = || {
             drop(ours.take());
             theirs.take().map_or(1, |channel| Channel(channel).run(body))
-        })
-        .map_err(|error| refusal::sentence("make user, PID, mount, IPC and UTS namespaces", &error))?;
+        };
+        let child = match kind {
+            Kind::Namespaces => spawn_in_new_namespaces(first).map_err(|error| {
+                Refusal::of_namespaces("make user, PID, mount, IPC and UTS namespaces", &error)
+            })?,
+            Kind::Plain => spawn_copy(first).map_err(|error| refusal::sentence("start a process", &error))?,
+        };
         drop(theirs);
         let pid = child.pid;
         let mut cage = Self {
             child: Some(child),
             channel: ours.expect("only the child takes it"),
         };
-        map_user(pid, ids).map_err(|error| refusal::sentence("map the task's user", &error))?;
+        if kind == Kind::Namespaces {
+            map_user(pid, ids).map_err(|error| Refusal::of_namespaces("map the task's user", &error))?;
+        }
         cage.tell(MAPPED)?;
         Ok(cage)
     }
@@ -60,24 +70,30 @@ impl Cage {
     }
 
     /// Waits until the child has done all that could fail.
-    pub(super) fn await_ready(&mut self) -> Result<(), String> {
+    pub(super) fn await_ready(&mut self) -> Result<(), Refusal> {
         let mut word = [0];
         match self.channel.read(&mut word) {
             Ok(1) if word == [READY] => Ok(()),
-            Ok(1) => Err(self.rest()),
-            Ok(_) => Err("the sandbox's first process ended without a word".to_owned()),
-            Err(error) => Err(refusal::sentence("hear from the sandbox", &error)),
+            Ok(1) => Err(Refusal {
+                message: self.rest(),
+                by_host: word == [REFUSED_BY_HOST],
+            }),
+            Ok(_) => Err("the sandbox's first process ended without a word"
+                .to_owned()
+                .into()),
+            Err(error) => Err(refusal::sentence("hear from the sandbox", &error).into()),
         }
     }
 
     /// Lets the child go on to execute its program, and waits until it has.
-    pub(super) fn release(mut self) -> Result<Child, String> {
+    pub(super) fn release(mut self) -> Result<Child, Refusal> {
         self.tell(GO)?;
         let rest = self.rest();
         if rest.is_empty() {
             Ok(self.child.take().expect("it is there until the cage is released"))
         } else {
-            Err(rest.trim_start_matches(char::from(REFUSED)).to_owned())
+            let tags = [char::from(REFUSED), char::from(REFUSED_BY_HOST)];
+            Err(rest.trim_start_matches(tags).to_owned().into())
         }
     }
 
@@ -104,11 +120,14 @@ impl Drop for Cage {
 }
 
 impl Channel {
-    fn run(mut self, body: impl FnOnce(&mut Self) -> Result<(), String>) -> i32 {
-        match self.hear(MAPPED).and_then(|()| body(&mut self)) {
+    fn run(mut self, body: impl FnOnce(&mut Self) -> Result<(), Refusal>) -> i32 {
+        let done = self.hear(MAPPED).map_err(Refusal::from);
+        match done.and_then(|()| body(&mut self)) {
             Ok(()) => 0,
-            Err(message) => {
-                let _ = self.0.write_all(&[REFUSED]);
+            Err(Refusal { message, by_host }) => {
+                let _ = self
+                    .0
+                    .write_all(&[if by_host { REFUSED_BY_HOST } else { REFUSED }]);
                 let _ = self.0.write_all(message.as_bytes());
                 1
             }

@@ -7,21 +7,23 @@ use sys::namespace::mounts::{Restrictions, attach, copy_tree, restrict_tree};
 
 use super::cage::Cage;
 use super::task;
-use crate::local::{refusal, user};
+use crate::local::isolation::Kind;
+use crate::local::refusal::{self, Refusal};
+use crate::local::user;
 
 /// Makes namespaces and tries in them the calls that hosts and containers refuse.
-pub(super) fn run(root: &Path) -> Result<(), String> {
+pub(super) fn run(root: &Path) -> Result<(), Refusal> {
     let ids = user::example(root).map_err(|error| refusal::sentence("choose a user", &error))?;
-    let mut cage = Cage::open(ids, |channel| {
+    let mut cage = Cage::open(Kind::Namespaces, ids, |channel| {
         try_mounts(ids)?;
-        channel.ready()
+        Ok(channel.ready()?)
     })?;
     cage.await_ready()?;
     cage.release().map(drop)
 }
 
-fn try_mounts(ids: user::Ids) -> Result<(), String> {
-    let refused = |tried: &'static str| move |error| refusal::sentence(tried, &error);
+fn try_mounts(ids: user::Ids) -> Result<(), Refusal> {
+    let refused = |tried: &'static str| move |error| Refusal::of_namespaces(tried, &error);
     task::make_mounts_private()?;
     let usr = Path::new("/usr");
     let tree = copy_tree(usr).map_err(refused("copy a mount (open_tree)"))?;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -16,8 +17,10 @@ use sys::process::{Signal, limit_processes, set_parent_death_signal};
 
 use super::cage::Channel;
 use super::root::Root;
-use crate::local::folder::{Folder, Spec, inside};
-use crate::local::refusal;
+use crate::local::folder::{Folder, Layout, Spec};
+use crate::local::isolation::Kind;
+use crate::local::refusal::{self, Refusal};
+use crate::local::traces;
 use crate::local::user::{Ids, TASK};
 
 /// The most processes and threads that a task may have: more than a build needs, and few enough that the machine
@@ -29,7 +32,7 @@ const FEWEST_PROCESSES: u64 = 512;
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Prepares everything and executes GOAT. Returns only when that failed.
-pub(super) fn become_goat(channel: &mut Channel, folder: &Folder, spec: &Spec) -> Result<(), String> {
+pub(super) fn become_goat(channel: &mut Channel, folder: &Folder, spec: &Spec) -> Result<(), Refusal> {
     let refused = |tried: &'static str| move |error| refusal::sentence(tried, &error);
     let die_with_parent =
         || set_parent_death_signal(Signal::SIGKILL).map_err(refused("set the parent-death signal"));
@@ -38,44 +41,78 @@ pub(super) fn become_goat(channel: &mut Channel, folder: &Folder, spec: &Spec) -
     nix::unistd::setsid().map_err(|errno| refusal::sentence("start a session", &errno.into()))?;
     umask(Mode::from_bits_truncate(0o022));
 
-    // Sources are opened as the driver's user, who may reach them; the root is built as the task's user,
-    // to whom it belongs.
-    make_mounts_private()?;
-    let processes = processes_of_a_task(spec.ids);
-    let root = Root::gather(folder, spec)?;
-    become_task_user(spec.ids)?;
-    root.build()?;
-
-    nix::unistd::sethostname(&spec.name)
-        .map_err(|errno| refusal::sentence("set the host name", &errno.into()))?;
+    let processes = processes_of_a_task(spec);
+    match spec.kind {
+        Kind::Namespaces => enter_own_root(folder, spec)?,
+        Kind::Plain => become_host_user(spec.ids)?,
+    }
     inheritance::leave_session_keyring().map_err(refused("leave the session keyring"))?;
     nix::sys::prctl::set_no_new_privs()
         .map_err(|errno| refusal::sentence("give up new privileges", &errno.into()))?;
     if let Some(processes) = processes {
         limit_processes(processes).map_err(refused("limit the task's processes"))?;
     }
-    capabilities::drop_all().map_err(refused("drop capabilities"))?;
+    if spec.kind == Kind::Namespaces {
+        capabilities::drop_all().map_err(refused("drop capabilities"))?;
+    }
     // The change of user cleared it.
     die_with_parent()?;
     channel.ready()?;
-    match execute(spec) {
-        Err(error) => Err(format!("cannot execute {}/orchestrator: {error}", inside::BIN)),
+    let layout = folder.layout(spec.kind);
+    match execute(spec, &layout) {
+        Err(error) => {
+            let program = layout.bin.join("orchestrator");
+            Err(format!("cannot execute {}: {error}", program.display()).into())
+        }
     }
+}
+
+/// Sources are opened as the driver's user, who may reach them; the root is built as the task's user, to whom it
+/// belongs.
+fn enter_own_root(folder: &Folder, spec: &Spec) -> Result<(), Refusal> {
+    make_mounts_private()?;
+    let root = Root::gather(folder, spec)?;
+    become_task_user(spec.ids)?;
+    root.build()?;
+    nix::unistd::sethostname(&spec.name)
+        .map_err(|errno| refusal::sentence("set the host name", &errno.into()))?;
+    Ok(())
+}
+
+/// Becomes the user that the place has of its own, and loses with root every capability. Where it has none, the
+/// task is the driver's user as it is.
+fn become_host_user(ids: Ids) -> Result<(), Refusal> {
+    if !ids.assigned {
+        return Ok(());
+    }
+    let (user, group) = (Uid::from_raw(ids.uid), Gid::from_raw(ids.gid));
+    nix::unistd::setgroups(&[])
+        .and_then(|()| nix::unistd::setresgid(group, group, group))
+        .and_then(|()| nix::unistd::setresuid(user, user, user))
+        .map_err(|errno| refusal::sentence("become the task's user", &errno.into()).into())
 }
 
 /// How many processes and threads a task may have: a sixteenth of what the machine may. The kernel derives that
 /// from its memory, so it comes to 2 MiB for each.
 ///
 /// None where the kernel would count those of other places too, and of the driver's user itself.
-fn processes_of_a_task(ids: Ids) -> Option<u64> {
-    let kernel = |name: &str| std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
-    if !ids.assigned && !counts_by_namespace(&kernel("osrelease")) {
-        return None;
-    }
+fn processes_of_a_task(spec: &Spec) -> Option<u64> {
+    let is_counted = match spec.kind {
+        Kind::Namespaces => spec.ids.assigned || counts_by_namespace(&kernel("osrelease")),
+        Kind::Plain => spec.ids.assigned,
+    };
+    is_counted.then(share_of_processes)
+}
+
+pub(super) fn share_of_processes() -> u64 {
     let machine = kernel("threads-max").trim().parse::<u64>();
-    Some(machine.map_or(MOST_PROCESSES, |machine| {
+    machine.map_or(MOST_PROCESSES, |machine| {
         (machine / 16).clamp(FEWEST_PROCESSES, MOST_PROCESSES)
-    }))
+    })
+}
+
+fn kernel(name: &str) -> String {
+    std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default()
 }
 
 /// Whether a kernel of this release counts a user's processes in each user namespace by themselves: since 5.14.
@@ -86,15 +123,15 @@ fn counts_by_namespace(release: &str) -> bool {
 }
 
 /// Keeps whatever is mounted from here on to this mount namespace.
-pub(super) fn make_mounts_private() -> Result<(), String> {
+pub(super) fn make_mounts_private() -> Result<(), Refusal> {
     let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)
-        .map_err(|errno| refusal::sentence("make all mounts private", &errno.into()))
+        .map_err(|errno| Refusal::of_namespaces("make all mounts private", &errno.into()))
 }
 
 /// Becomes the user that is mapped, keeping this namespace's capabilities: they are only lost on the way
 /// from user 0 (`capabilities(7)`), which is not mapped.
-pub(super) fn become_task_user(ids: Ids) -> Result<(), String> {
+pub(super) fn become_task_user(ids: Ids) -> Result<(), Refusal> {
     let (user, group) = (Uid::from_raw(TASK), Gid::from_raw(TASK));
     let changed = if ids.assigned {
         nix::unistd::setgroups(&[])
@@ -105,39 +142,26 @@ pub(super) fn become_task_user(ids: Ids) -> Result<(), String> {
     changed
         .and_then(|()| nix::unistd::setresgid(group, group, group))
         .and_then(|()| nix::unistd::setresuid(user, user, user))
-        .map_err(|errno| refusal::sentence("become the task's user", &errno.into()))
+        .map_err(|errno| Refusal::of_namespaces("become the task's user", &errno.into()))
 }
 
-fn execute(spec: &Spec) -> io::Result<Infallible> {
+fn execute(spec: &Spec, layout: &Layout) -> io::Result<Infallible> {
     let nothing = File::open("/dev/null")?;
     nix::unistd::dup2_stdin(nothing)?;
     // Standard error is the place's log.
     nix::unistd::dup2_stdout(io::stderr())?;
-    std::env::set_current_dir(inside::HOME)?;
+    std::env::set_current_dir(&layout.home)?;
     inheritance::withhold_descriptors()?;
-    let text = |text: String| CString::new(text).map_err(io::Error::other);
-    let program = text(format!("{}/orchestrator", inside::BIN))?;
+    let text = |text: Vec<u8>| CString::new(text).map_err(io::Error::other);
+    let program = text(layout.bin.join("orchestrator").into_os_string().into_vec())?;
     let arguments = spec
         .arguments
         .iter()
-        .cloned()
-        .map(text)
+        .map(|argument| text(argument.clone().into_bytes()))
         .collect::<Result<Vec<_>, _>>()?;
-    let mut environment = BTreeMap::from([("PATH", PATH), ("LANG", "C.UTF-8"), ("CI", "true")]);
-    environment.extend(
-        spec.environment
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str())),
-    );
-    environment.extend([
-        ("CIRCLECI_GOAT_CONFIG_FILE", inside::CONFIGURATION),
-        ("HOME", inside::HOME),
-        ("USER", super::root::NAME),
-        ("LOGNAME", super::root::NAME),
-    ]);
-    let environment = environment
+    let environment = environment(spec, layout)
         .into_iter()
-        .map(|(name, value)| text(format!("{name}={value}")))
+        .map(|(name, value)| text([name.as_bytes(), b"=", value.as_bytes()].concat()))
         .collect::<Result<Vec<_>, _>>()?;
     let until = Instant::now() + Duration::from_secs(10);
     loop {
@@ -148,6 +172,23 @@ fn execute(spec: &Spec) -> io::Result<Infallible> {
             Err(errno) => return Err(errno.into()),
         }
     }
+}
+
+fn environment(spec: &Spec, layout: &Layout) -> BTreeMap<OsString, OsString> {
+    let mut environment: BTreeMap<OsString, OsString> = [("PATH", PATH), ("LANG", "C.UTF-8"), ("CI", "true")]
+        .map(|(name, value)| (name.into(), value.into()))
+        .into();
+    let told = spec.environment.iter();
+    environment.extend(told.map(|(name, value)| (name.into(), value.into())));
+    environment.insert("CIRCLECI_GOAT_CONFIG_FILE".into(), layout.configuration().into());
+    environment.insert("HOME".into(), layout.home.clone().into());
+    let user = spec.user.as_deref().unwrap_or(super::root::NAME);
+    environment.extend(["USER", "LOGNAME"].map(|name| (name.into(), user.into())));
+    if let Some(mark) = &spec.mark {
+        environment.insert("TMPDIR".into(), layout.tmp.clone().into());
+        environment.insert(traces::MARK.into(), mark.into());
+    }
+    environment
 }
 
 #[cfg(test)]
