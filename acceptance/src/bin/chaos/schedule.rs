@@ -60,6 +60,13 @@ const WEIGHTS: [(u64, Target); 10] = [
     (14, Target::Step),
 ];
 
+/// How many decisions, about a minute's, a round has.
+const ROUND: u64 = 180;
+/// How many of them, at its beginning, leave the server alone. Each start gives every lease its whole term again, so
+/// that none would ever end under a server that never stays up for as long as one: these take about 20 s, twice a
+/// lease in this installation.
+const SERVER_STAYS: u64 = 60;
+
 /// One kill.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Decision {
@@ -78,7 +85,14 @@ impl Decision {
     pub(crate) fn new(seed: u64, number: u64) -> Self {
         let mut dice = Dice::new(seed, About::Kills, number);
         let pause = Duration::from_millis(dice.between(30, 650));
-        let target = dice.weighted(&WEIGHTS);
+        let target = match dice.weighted(&WEIGHTS) {
+            Target::Server | Target::StartingServer | Target::ServerForLong | Target::Everything
+                if number % ROUND < SERVER_STAYS =>
+            {
+                Target::TaskAgent
+            }
+            target => target,
+        };
         let down = match target {
             // Longer than a lease after *began* in this installation.
             Target::ServerForLong => dice.between(11_000, 13_000),
@@ -99,6 +113,20 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn a_lease_can_end_in_each_round_because_the_server_stays_up() {
+        let calm: Duration = (0..SERVER_STAYS)
+            .map(|number| Decision::new(7, 3 * ROUND + number))
+            .map(|decision| {
+                let name = decision.target.to_string();
+                assert!(!name.starts_with("server"), "{name}");
+                decision.pause
+            })
+            .sum();
+
+        assert!(calm > Duration::from_secs(15), "{calm:?}");
+    }
 
     #[test]
     fn every_kind_of_process_is_killed_within_a_few_hundred_decisions() {
