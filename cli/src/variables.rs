@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use api::Secret;
+use server::variables::{self, Malformed, is_name};
 
 use crate::config::Run;
 use crate::error::Failure;
@@ -98,11 +99,6 @@ fn given(word: &str) -> Result<(String, String), Failure> {
     }
 }
 
-fn is_name(text: &str) -> bool {
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    text.bytes().all(word) && !text.is_empty() && !text.starts_with(|first: char| first.is_ascii_digit())
-}
-
 fn read(file: &Path) -> Result<Vec<(String, String)>, Failure> {
     let shown = file.display();
     let text = std::fs::read(file).with_context(|| format!("cannot read {shown}"))?;
@@ -111,138 +107,29 @@ fn read(file: &Path) -> Result<Vec<(String, String)>, Failure> {
 }
 
 /// Reads a file of variables. What is wrong is told with its line, and never with a value.
-fn parse(text: &str) -> Result<Vec<(String, String)>, (usize, &'static str)> {
-    let mut found = Vec::new();
-    let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
-    while !rest.is_empty() {
-        let at = 1 + text[..text.len() - rest.len()].matches('\n').count();
-        let line = rest.lines().next().unwrap_or_default();
-        let trimmed = line.trim();
-        if trimmed.is_empty() || trimmed.starts_with('#') {
-            rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
-            continue;
-        }
-        let (name, value) = rest
-            .split_once('=')
-            .filter(|(name, _)| !name.contains('\n'))
-            .ok_or((at, "expected NAME=VALUE"))?;
-        let name = name.trim();
-        let name = name.strip_prefix("export ").map_or(name, str::trim);
-        if !is_name(name) {
-            return Err((at, "what is before `=` is no variable's name"));
-        }
-        let (value, after) = value_of(value).map_err(|why| (at, why))?;
-        if value.contains('\0') {
-            return Err((at, "a value cannot hold a NUL"));
-        }
-        found.push((name.to_owned(), value));
-        rest = after;
+fn parse(text: &str) -> Result<Vec<(String, String)>, (usize, String)> {
+    let found = variables::read(text).map_err(|(line, what)| {
+        let why = match what {
+            Malformed::NoPair => "expected NAME=VALUE".to_owned(),
+            what => what.to_string(),
+        };
+        (line, why)
+    })?;
+    if let Some(bad) = found.iter().find(|one| one.value.contains('\0')) {
+        return Err((bad.line, "a value cannot hold a NUL".to_owned()));
     }
-    Ok(found)
-}
-
-/// A value, and the text after its line.
-fn value_of(text: &str) -> Result<(String, &str), &'static str> {
-    let begin = text.trim_start_matches([' ', '\t']);
-    let (value, after) = match begin.chars().next() {
-        Some('\'') => begin[1..]
-            .split_once('\'')
-            .map(|(value, after)| (value.to_owned(), after))
-            .ok_or("there is no closing `'`")?,
-        Some('"') => in_double_quotes(&begin[1..]).ok_or("there is no closing `\"`")?,
-        _ => {
-            let (line, after) = text.split_once('\n').unwrap_or((text, ""));
-            // `#` begins a comment only after white space: values hold it.
-            let end = line
-                .char_indices()
-                .find(|(at, found)| *found == '#' && (*at == 0 || line[..*at].ends_with([' ', '\t'])))
-                .map_or(line.len(), |(at, _)| at);
-            return Ok((line[..end].trim().to_owned(), after));
-        }
-    };
-    let (line, after) = after.split_once('\n').unwrap_or((after, ""));
-    match line.trim() {
-        "" => Ok((value, after)),
-        comment if comment.starts_with('#') => Ok((value, after)),
-        _ => Err("there is something after the closing quote"),
-    }
-}
-
-fn in_double_quotes(text: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut letters = text.char_indices();
-    while let Some((at, letter)) = letters.next() {
-        match letter {
-            '"' => return Some((value, &text[at + 1..])),
-            '\\' => match letters.next()?.1 {
-                'n' => value.push('\n'),
-                'r' => value.push('\r'),
-                't' => value.push('\t'),
-                plain @ ('"' | '\\' | '$') => value.push(plain),
-                other => value.extend(['\\', other]),
-            },
-            letter => value.push(letter),
-        }
-    }
-    None
+    Ok(found.into_iter().map(|one| (one.name, one.value)).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn pairs(text: &str) -> Vec<(String, String)> {
-        parse(text).unwrap()
-    }
-
-    fn value(line: &str) -> String {
-        let found = pairs(&format!("{line}\nNEXT=1\n"));
-        assert_eq!(found.len(), 2, "{found:?}");
-        found[0].1.clone()
-    }
-
     #[test]
-    fn a_line_is_a_name_and_a_value() {
-        for (line, expected) in [
-            ("A=b", "b"),
-            ("export A=b", "b"),
-            (" A = b c \r", "b c"),
-            ("A=", ""),
-            ("A=b=c", "b=c"),
-            ("A=b#c # and why", "b#c"),
-            ("A= # nothing", ""),
-            ("A='b \"$c\" # d\ne' # f", "b \"$c\" # d\ne"),
-            (r#"A="b\n\"c\" \$d \e" # f"#, "b\n\"c\" $d \\e"),
-            ("A=\"b\nc=d\"", "b\nc=d"),
-            ("A=$HOME", "$HOME"),
-        ] {
-            assert_eq!(value(line), expected, "{line}");
-        }
-    }
+    fn a_value_that_no_variable_can_have_is_told_with_its_line() {
+        let (line, why) = parse("A=1\nB=\0").unwrap_err();
 
-    #[test]
-    fn comments_and_empty_lines_are_nothing() {
-        assert_eq!(
-            pairs("\u{feff}\n# A=1\n\n   \nB=2"),
-            [("B".to_owned(), "2".to_owned())]
-        );
-    }
-
-    #[test]
-    fn what_is_wrong_is_told_with_its_line_and_without_the_value() {
-        for (text, line) in [
-            ("A=1\nhunter2\n", 2),
-            ("1A=hunter2", 1),
-            ("A='hunter2", 1),
-            ("\nA=\"hunter2", 2),
-            ("A='a'hunter2", 1),
-            ("A=\0", 1),
-        ] {
-            let (at, why) = parse(text).unwrap_err();
-
-            assert_eq!(at, line, "{text}");
-            assert!(!why.contains("hunter2"), "{why}");
-        }
+        assert_eq!((line, why.as_str()), (2, "a value cannot hold a NUL"));
     }
 
     #[test]

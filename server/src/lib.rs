@@ -6,6 +6,7 @@
 //! reads configs from repositories (`compile`, `git`), keeps artifacts on disk (`artifacts`), tells Git
 //! providers how commits do (`statuses`), removes what is old (`retention`), sees to it that there is room
 //! (`room`) and calls the store when a deadline passes (`clock`).
+//! `variables` reads files of variables, for it and for whoever gives a job some.
 
 mod app;
 mod artifacts;
@@ -21,6 +22,7 @@ mod room;
 mod secrets;
 mod serve;
 mod statuses;
+pub mod variables;
 
 pub use app::{App, create_class_token};
 pub use config::{Config, ConfigError};

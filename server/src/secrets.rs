@@ -3,7 +3,6 @@
 
 mod command;
 mod names;
-mod text;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -17,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::config::{inherited, read_private};
+use crate::variables;
 
 /// How many sources are read at once.
 const AT_ONCE: usize = 8;
@@ -151,6 +151,17 @@ fn from_file(path: &Path) -> Result<Values, SecretsError> {
     values(&text).map_err(|why| SecretsError(format!("{}: {why}", path.display())))
 }
 
+/// Secrets of lines. Which of two of one name would count is nothing to guess.
+fn pairs(text: &str) -> Result<Values, (usize, String)> {
+    let mut values = Values::new();
+    for found in variables::read(text).map_err(|(line, what)| (line, what.to_string()))? {
+        if values.insert(found.name, Secret::new(found.value)).is_some() {
+            return Err((found.line, "this name was there before".to_owned()));
+        }
+    }
+    Ok(values)
+}
+
 /// What a source holds: lines, or a JSON object.
 fn values(text: &Secret) -> Result<Values, String> {
     let text = text.expose();
@@ -161,7 +172,7 @@ fn values(text: &Secret) -> Result<Values, String> {
             format!("it is no JSON object of texts (line {line}, column {column})")
         })?
     } else {
-        text::read(text).map_err(|(line, why)| format!("line {line}: {why}"))?
+        pairs(text).map_err(|(line, why)| format!("line {line}: {why}"))?
     };
     let mut sum = 0;
     for (name, value) in &values {

@@ -1,5 +1,7 @@
 //! Which names a secret may have.
 
+use crate::variables::is_name;
+
 /// Variables that every task has, and those that decide what its programs are: a secret there would be
 /// overwritten unseen, or break every step.
 const TAKEN: &[&str] = &[
@@ -52,9 +54,4 @@ pub(super) fn check(name: &str) -> Result<(), String> {
         ));
     }
     Ok(())
-}
-
-pub(super) fn is_name(text: &str) -> bool {
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    text.bytes().all(word) && !text.is_empty() && !text.starts_with(|first: char| first.is_ascii_digit())
 }
