@@ -20,10 +20,15 @@ pub(crate) fn run(line: CommandLine) -> ExitCode {
             runtime.shutdown_background();
             // Whoever asked for output and got none must not take it for a success.
             match (result, output::unwritten()) {
-                (Ok(_), Some(error)) => Err(Failure::Other(anyhow::anyhow!(
+                (Ok(Ending::Succeeded), Some(error)) => Err(Failure::Other(anyhow::anyhow!(
                     "cannot write to standard output: {error}"
                 ))),
-                (result, _) => result,
+                // It has a code of its own already.
+                (result, Some(error)) => {
+                    output::complain(&format!("error: cannot write to standard output: {error}"));
+                    result
+                }
+                (result, None) => result,
             }
         }
         Err(error) => Err(Failure::Other(anyhow::Error::new(error).context("cannot start"))),

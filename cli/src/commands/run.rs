@@ -243,7 +243,8 @@ fn configuration(folders: &Folders, snapshot: &Snapshot) -> Result<Config, Failu
     Ok(config)
 }
 
-/// Starts the pipeline and follows it to its end; none where a second signal came first.
+/// Starts the pipeline and follows it to its end; none where a second signal came before that, so that its last event
+/// was not shown.
 async fn see_through(
     client: &Client,
     arguments: &Run,
@@ -289,7 +290,7 @@ async fn see_through(
     };
     tokio::select! {
         kept = keep_artifacts(client, &pipeline, arguments) => kept?,
-        () = stops.second.cancelled() => return Ok(None),
+        () = stops.second.cancelled() => return Ok(Some(Ending::Cancelled)),
     }
     Ok(Some(Ending::of(outcome, cause.as_ref())))
 }
