@@ -12,10 +12,15 @@ show() {
 for process in /proc/[0-9]*; do
     program=$(readlink "$process/exe" 2>/dev/null) || continue
     case "${program% (deleted)}" in
-    */goatherd | */orchestrator | */circleci-agent)
-        show "process ${process#/proc/}: $(tr '\0' ' ' <"$process/cmdline" 2>/dev/null | cut -c 1-160)"
+    */goatherd | */orchestrator | */circleci-agent) ;;
+    *)
+        # What a task without namespaces started has its place in its environment. Whoever runs this in such a task
+        # has it too, and is none.
+        grep -qszE '^GOATHERD_PLACE=' "$process/environ" || continue
+        grep -qszxF "GOATHERD_PLACE=${GOATHERD_PLACE-}" "$process/environ" && continue
         ;;
     esac
+    show "process ${process#/proc/}: $(tr '\0' ' ' 2>/dev/null <"$process/cmdline" | cut -c 1-160)"
 done
 
 while read -r line; do
@@ -24,7 +29,7 @@ done < <(awk '$5 ~ /goatherd/ || $4 ~ /goatherd/ { print $5 }' /proc/self/mounti
 
 while read -r folder; do
     show "cgroup: $folder"
-done < <(find /sys/fs/cgroup -maxdepth 4 -type d -name 'goatherd*' 2>/dev/null)
+done < <(find /sys/fs/cgroup -type d -name 'goatherd*' 2>/dev/null)
 
 while read -r socket; do
     show "socket: $socket"
