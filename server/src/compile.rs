@@ -201,12 +201,9 @@ fn plan(file: ConfigFile, waiting: &Uncompiled) -> Compiled {
             return config_error(first, why);
         }
     };
-    let text = match String::from_utf8(bytes) {
+    let text = match pipeline::decode(name, bytes) {
         Ok(text) => text,
-        Err(error) => {
-            let valid = error.utf8_error().valid_up_to();
-            return config_error(name, format!("it is no UTF-8 after byte {valid}"));
-        }
+        Err(found) => return Compiled::Cause(found.to_cause()),
     };
     let compiled = pipeline::compile(name, &text);
     if let Some(cause) = compiled.to_cause() {

@@ -128,11 +128,10 @@ async fn plan(snapshot: &Snapshot) -> Result<Result<Plan, Cause>, Failure> {
     let source = match pipeline::decode(file.name, file.bytes) {
         Ok(source) => source,
         Err(found) => {
-            output::complain(&format!(
-                "error: {}:{}: {}",
-                found.file, found.line, found.message
-            ));
-            return Ok(Err(found.to_cause()));
+            let cause = found.to_cause();
+            let rendered = pipeline::render_all(&[*found], "", color(&std::io::stderr()));
+            output::complain(rendered.trim_end());
+            return Ok(Err(cause));
         }
     };
     let compiled = pipeline::compile(file.name, &source);

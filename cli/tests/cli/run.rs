@@ -295,6 +295,20 @@ fn output_that_cannot_be_written_is_no_success() {
 }
 
 #[test]
+fn a_config_that_is_no_text_is_told_with_its_place() {
+    let repository = Repository::with(&[("a", "")]);
+    fs::write(repository.top().join(".ci.yml"), b"jobs:\n  a\xff: {}\n").unwrap();
+
+    let output = repository.run(&["--json"]).output().unwrap();
+
+    assert_eq!(code(&output), 7);
+    let told = text(&output.stderr);
+    assert!(told.contains(".ci.yml:2:4"), "{told}");
+    let cause = &events(&output.stdout)[0]["cause"];
+    assert_eq!((&cause["line"], &cause["column"]), (&json!(2), &json!(4)));
+}
+
+#[test]
 fn an_invalid_config_is_told_before_anything_starts() {
     let repository = Repository::with(&[(".ci.yml", "jobs:\n  build:\n    stpes: []\n")]);
 
