@@ -151,3 +151,23 @@ fn job_text(job: &JobView) -> Vec<String> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_says_how_it_ended_and_after_how_long() {
+        let end = |exit_code, signal| {
+            step_end(&StepEnd {
+                exit_code,
+                signal,
+                duration_ms: 1500,
+            })
+        };
+
+        assert_eq!(end(0, None), "done in 1.5s");
+        assert_eq!(end(3, None), "exit code 3 after 1.5s");
+        assert_eq!(end(137, Some(9)), "ended by signal 9 after 1.5s");
+    }
+}

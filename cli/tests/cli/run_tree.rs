@@ -98,12 +98,12 @@ fn look(repository: &Repository, arguments: &[&str]) -> (Vec<String>, String) {
 }
 
 #[track_caller]
-fn has(seen: &[String], line: &str) {
+pub(crate) fn has(seen: &[String], line: &str) {
     assert!(seen.iter().any(|found| found == line), "no `{line}` in {seen:#?}");
 }
 
 #[track_caller]
-fn lacks(seen: &[String], part: &str) {
+pub(crate) fn lacks(seen: &[String], part: &str) {
     assert!(
         !seen.iter().any(|found| found.contains(part)),
         "`{part}` in {seen:#?}"

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::program::{Repository, git_in, text};
-use crate::run_tree::{LOOK, fingerprint, seen, unchanged};
+use crate::run_tree::{LOOK, fingerprint, has, lacks, seen, unchanged};
 
 /// Runs in a folder, and sees that nothing of what is below `whole` changes.
 fn look(repository: &Repository, folder: &Path, whole: &Path) -> (Vec<String>, String) {
@@ -13,19 +13,6 @@ fn look(repository: &Repository, folder: &Path, whole: &Path) -> (Vec<String>, S
     let seen = seen(&output);
     unchanged(&before, whole);
     (seen, text(&output.stderr))
-}
-
-#[track_caller]
-fn has(seen: &[String], line: &str) {
-    assert!(seen.iter().any(|found| found == line), "no `{line}` in {seen:#?}");
-}
-
-#[track_caller]
-fn lacks(seen: &[String], part: &str) {
-    assert!(
-        !seen.iter().any(|found| found.contains(part)),
-        "`{part}` in {seen:#?}"
-    );
 }
 
 /// A clone of the repository, beside it.
