@@ -9,6 +9,8 @@ const REFUSALS: &[&str] = &[
     "authentication failed",
     "could not read username",
     "could not read password",
+    // Since git 2.46, where `credential.interactive` is off.
+    "unable to get password from user",
     "permission denied",
     "access denied",
     "host key verification failed",
@@ -148,6 +150,7 @@ mod tests {
             "fatal: '/nope' does not appear to be a git repository\nfatal: Could not read from remote repository.",
             "fatal: Authentication failed for 'https://example.com/a/'",
             "fatal: could not read Username for 'https://example.com': terminal prompts disabled",
+            "fatal: unable to get password from user",
             "git@example.com: Permission denied (publickey).",
             "fatal: transport 'ext' not allowed",
             "fatal: remote error: upload-pack: not our ref 0123",

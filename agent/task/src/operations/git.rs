@@ -220,6 +220,7 @@ pub(super) fn is_certain(words: &str) -> bool {
         "Authentication failed",
         "could not read Username",
         "could not read Password",
+        "unable to get password from user",
         "The requested URL returned error: 401",
         "The requested URL returned error: 403",
         "The requested URL returned error: 404",
