@@ -11,6 +11,7 @@ mod checks;
 mod children;
 mod folder;
 mod isolation;
+mod listing;
 mod lock;
 mod making;
 mod process;
@@ -322,7 +323,7 @@ impl Driver for LocalDriver {
 
     async fn list(&self) -> Result<Vec<Place>, DriverError> {
         let root = self.settings.place_root.clone();
-        blocking(move || list(&root))
+        blocking(move || listing::list(&root))
             .await
             .map_err(host("list the places"))
     }
@@ -343,35 +344,6 @@ fn remove_unless_held(folder: &Folder) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
         other => other.map(|()| true),
     }
-}
-
-fn list(root: &Path) -> io::Result<Vec<Place>> {
-    let mut places = Vec::new();
-    for entry in fs::read_dir(root)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let Some(attempt) = name.to_str().and_then(|name| name.parse::<AttemptRef>().ok()) else {
-            continue;
-        };
-        let folder = Folder::at(entry.path());
-        match folder.labels() {
-            Ok(Some(labels)) => {
-                let running = folder.is_held()? && folder.ended()?.is_none();
-                places.push(Place { labels, running });
-            }
-            // It is being made, or was removed just now.
-            Ok(None) if !folder.exists()? || folder.is_held()? => {}
-            Ok(None) => tracing::warn!(attempt = %attempt, "a place has no labels; remove it by its name"),
-            Err(error) => {
-                tracing::warn!(
-                    attempt = %attempt,
-                    error = %error,
-                    "a place's labels cannot be read; remove it by its name"
-                );
-            }
-        }
-    }
-    Ok(places)
 }
 
 fn services_sentence(order: &Order) -> Option<String> {

@@ -82,21 +82,7 @@ impl Host {
     }
 
     pub(crate) fn order(&self) -> Order {
-        Order {
-            labels: Labels {
-                installation: "installation".to_owned(),
-                attempt: attempt(),
-                agent: AgentId::new("agent").unwrap(),
-                incarnation: 1,
-                job: "build".to_owned(),
-            },
-            token: Secret::new("the-token"),
-            runner_api_url: "http://127.0.0.1:1".to_owned(),
-            image: None,
-            services: Vec::new(),
-            time_limit: Millis::seconds(60),
-            terms: Terms::default(),
-        }
+        order()
     }
 
     pub(crate) fn progress(&self) -> UnboundedSender<Progress> {
@@ -168,6 +154,29 @@ impl Drop for Host {
                 self.kill("sandbox", "KILL");
             }
         }
+    }
+}
+
+/// A driver of the host that has this folder.
+pub(crate) fn driver_in(folder: &Path) -> LocalDriver {
+    LocalDriver::new(settings(folder, &sandbox_program())).unwrap()
+}
+
+pub(crate) fn order() -> Order {
+    Order {
+        labels: Labels {
+            installation: "installation".to_owned(),
+            attempt: attempt(),
+            agent: AgentId::new("agent").unwrap(),
+            incarnation: 1,
+            job: "build".to_owned(),
+        },
+        token: Secret::new("the-token"),
+        runner_api_url: "http://127.0.0.1:1".to_owned(),
+        image: None,
+        services: Vec::new(),
+        time_limit: Millis::seconds(60),
+        terms: Terms::default(),
     }
 }
 

@@ -1,13 +1,17 @@
 //! How places begin and end, whoever is killed.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use api::Cause;
 use driver::{Driver, DriverError};
 
-use super::host::{Host, attempt, eventually};
+use tokio::sync::mpsc::unbounded_channel;
+
+use super::host::{Host, attempt, driver_in, eventually, order};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -222,4 +226,66 @@ async fn what_a_killed_agent_left_half_made_is_listed_removed_and_made_anew() {
     ));
     host.driver.remove(&attempt()).await.unwrap();
     assert!(!place.exists());
+}
+
+/// Names the place root for [`a_maker_that_is_killed_before_the_labels`]; without it that does nothing.
+const MAKER: &str = "DRIVER_TEST_MAKER";
+
+/// The kernel ends this process at the first byte that it writes into a file, which is of a place's labels.
+#[tokio::test]
+async fn a_maker_that_is_killed_before_the_labels() {
+    let Some(folder) = std::env::var_os(MAKER) else {
+        return;
+    };
+    let driver = driver_in(Path::new(&folder));
+    let limited = Command::new("prlimit")
+        .args(["--fsize=0", "--core=0", "--pid", &std::process::id().to_string()])
+        .status();
+    assert!(limited.unwrap().success());
+
+    let started = driver.start(&order(), unbounded_channel().0).await;
+
+    panic!("this process lives on: {started:?}");
+}
+
+#[tokio::test]
+async fn a_place_whose_maker_was_killed_before_it_had_labels_goes_with_the_next_look() {
+    let host = Host::new("exit 0");
+    let maker = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "life::a_maker_that_is_killed_before_the_labels"])
+        .env(MAKER, host.places.parent().unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(maker.status.signal(), Some(nix::libc::SIGXFSZ), "{maker:?}");
+    assert!(host.place().exists() && !host.place().join("labels.json").exists());
+
+    let places = host.another_driver(false).list().await.unwrap();
+
+    assert_eq!(places, []);
+    assert!(!host.place().exists());
+}
+
+#[tokio::test]
+async fn a_place_that_is_being_made_is_never_taken_for_one_without_a_maker() {
+    let host = Host::new("exit 0");
+    let looking = host.another_driver(false);
+    let starting = async {
+        for _ in 0..30 {
+            host.start().await;
+            host.driver.wait(&attempt()).await.unwrap();
+            host.driver.remove(&attempt()).await.unwrap();
+        }
+    };
+    let looks = async {
+        loop {
+            looking.list().await.unwrap();
+        }
+    };
+
+    tokio::select! {
+        () = starting => {}
+        () = looks => {}
+    }
+
+    host.close().await;
 }
