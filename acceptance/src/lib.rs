@@ -1,1 +1,3 @@
-//! Tests over the compiled binaries; all of it is under `tests/`.
+//! Tests over the compiled binaries, all of them under `tests/`, and what several of these share.
+
+pub mod desk;

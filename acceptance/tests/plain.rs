@@ -4,141 +4,31 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 
+use acceptance::desk::{Desk, Said, job, mark, sleeping};
 use api::{Cause, Outcome};
 use internal_testing::installation::{PATIENCE, only_job};
-use internal_testing::{Daemon, Installation, Options, Repository, binaries, processes, wait};
-use tempfile::TempDir;
+use internal_testing::{Daemon, Installation, Options, processes, wait};
 
 const CONTAINED: &str = env!("CARGO_BIN_EXE_contained");
-const ORDINARY: u32 = 54_322;
 
-/// A folder with a repository in it, for somebody.
-struct Desk {
-    folder: TempDir,
-    user: Option<u32>,
+/// The desks of all who can try it here, with the filter.
+fn desks(config: &str) -> Vec<Desk> {
+    Desk::all(config, &[CONTAINED])
 }
 
-impl Desk {
-    /// The desks of all who can try it here: whoever this is, and as root an ordinary user too.
-    fn all(config: &str) -> Vec<Self> {
-        let ordinary = is_root().then_some(Some(ORDINARY));
-        [None]
-            .into_iter()
-            .chain(ordinary)
-            .map(|user| Self::new(config, user))
-            .collect()
-    }
-
-    fn new(config: &str, user: Option<u32>) -> Self {
-        let folder = TempDir::with_prefix("goatherd-test-").unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        Repository::new(&folder.path().join("app")).commit(".ci.yml", config);
-        fs::create_dir(folder.path().join("scratch")).unwrap();
-        fs::set_permissions(folder.path().join("scratch"), fs::Permissions::from_mode(0o711)).unwrap();
-        // Where an ordinary user can execute them.
-        fs::create_dir(folder.path().join("bin")).unwrap();
-        for name in ["goatherd", "orchestrator", "circleci-agent"] {
-            fs::copy(
-                binaries::folder().join(name),
-                folder.path().join("bin").join(name),
-            )
-            .unwrap();
-        }
-        fs::copy(CONTAINED, folder.path().join("bin/contained")).unwrap();
-        if let Some(user) = user {
-            let owned = Command::new("chown")
-                .arg("-R")
-                .arg(user.to_string())
-                .arg(folder.path())
-                .status();
-            assert!(owned.unwrap().success());
-        }
-        Self { folder, user }
-    }
-
-    fn command(&self) -> Command {
-        let at = |name: &str| self.folder.path().join(name);
-        let mut command = Command::new(at("bin/contained"));
-        command
-            .arg(at("bin/goatherd"))
-            .arg("run")
-            .current_dir(at("app"))
-            .env("TMPDIR", self.scratch())
-            .env("HOME", self.folder.path())
-            .env_remove("XDG_STATE_HOME");
-        if let Some(user) = self.user {
-            command.uid(user).gid(user);
-        }
-        command
-    }
-
-    fn scratch(&self) -> PathBuf {
-        self.folder.path().join("scratch")
-    }
-
-    fn run(&self) -> Said {
-        let output = self.command().output().unwrap();
-        assert_eq!(
-            fs::read_dir(self.scratch()).unwrap().count(),
-            0,
-            "something was left behind"
-        );
-        Said::of(&output)
-    }
-}
-
-#[derive(Debug)]
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Said {
-    fn of(output: &Output) -> Self {
-        Self {
-            code: output.status.code(),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-}
-
-fn is_root() -> bool {
-    fs::read_to_string("/proc/self/status")
-        .unwrap()
-        .contains("\nUid:\t0\t0\t")
-}
-
-/// A number of seconds that nothing else on this machine sleeps.
-fn mark(name: &str) -> String {
-    let letters: u32 = name.bytes().map(u32::from).sum();
-    format!("8{}{letters:05}", std::process::id())
-}
-
-fn sleeping(mark: &str) -> Vec<i32> {
-    let line = format!("sleep\0{mark}\0");
-    let all = fs::read_dir("/proc").unwrap().flatten();
-    all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
-        .filter(|pid| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|found| found == line.as_bytes()))
-        .collect()
-}
-
-fn job(command: &str) -> String {
-    let indented = command.trim().replace('\n', "\n          ");
-    format!("jobs:\n  work:\n    steps:\n      - checkout\n      - run: |\n          {indented}\n")
+/// `goatherd run` under the filter.
+fn command(desk: &Desk) -> Command {
+    desk.command(&["contained"])
 }
 
 #[test]
 fn green_is_green_red_is_red_and_what_is_not_promised_is_said() {
     for (command, code) in [("test -e .ci.yml; echo made > $TMPDIR/x", 0), ("exit 3", 1)] {
-        for desk in Desk::all(&job(command)) {
-            let said = desk.run();
+        for desk in desks(&job(command)) {
+            let said = desk.run(&["contained"]);
 
             assert_eq!(said.code, Some(code), "{said:#?}");
             assert!(
@@ -162,8 +52,8 @@ fn what_a_step_left_behind_is_gone_with_the_job() {
 setsid sh -c '(sleep {mark} &) ; (env -i sleep {mark} &)' > /dev/null 2>&1
 until [ $(grep -lzsx 'x*{mark}' /proc/[0-9]*/cmdline | wc -l) = 4 ]; do sleep 0.02; done; echo all four"
     );
-    for desk in Desk::all(&job(&command)) {
-        let said = desk.run();
+    for desk in desks(&job(&command)) {
+        let said = desk.run(&["contained"]);
 
         assert_eq!(said.code, Some(0), "{said:#?}");
         assert_eq!(sleeping(&mark), Vec::<i32>::new(), "{said:#?}");
@@ -181,8 +71,8 @@ done
 ls $GOATHERD_PLACE/goat/config.json 2> /dev/null && echo 'the configuration is there'
 env | grep -iE 'token|GOATHERD_INSTANCE|CIRCLECI_GOAT' && echo 'in the environment'
 echo 'lo'oked";
-    for desk in Desk::all(&job(command)) {
-        let said = desk.run();
+    for desk in desks(&job(command)) {
+        let said = desk.run(&["contained"]);
 
         assert!(said.out.contains("] looked"), "{said:#?}");
         for bad in [
@@ -197,7 +87,7 @@ echo 'lo'oked";
 
 /// A run whose job has three processes, two of them out of its session.
 fn running(desk: &Desk, mark: &str) -> Daemon {
-    let run = Daemon::start("run", desk.command(), desk.folder.path());
+    let run = Daemon::start("run", command(desk), desk.path());
     wait::until("the job to run", PATIENCE, || {
         (sleeping(mark).len() == 3).then_some(())
     });
@@ -213,7 +103,7 @@ fn sleeping_job(mark: &str) -> String {
 #[test]
 fn killing_goatherd_run_leaves_nothing_of_its_jobs() {
     let mark = mark("run");
-    for desk in Desk::all(&sleeping_job(&mark)) {
+    for desk in desks(&sleeping_job(&mark)) {
         let run = running(&desk, &mark);
 
         run.kill();
@@ -242,7 +132,7 @@ fn killing_goatherd_run_leaves_nothing_of_its_jobs() {
 #[test]
 fn killing_the_sandbox_ends_the_job_as_lost_and_leaves_nothing() {
     let mark = mark("sandbox");
-    for desk in Desk::all(&sleeping_job(&mark)) {
+    for desk in desks(&sleeping_job(&mark)) {
         let mut run = running(&desk, &mark);
         let place = processes::place(&desk.scratch()).unwrap();
 
@@ -252,12 +142,113 @@ fn killing_the_sandbox_ends_the_job_as_lost_and_leaves_nothing() {
             sleeping(&mark).is_empty().then_some(())
         });
         assert_eq!(run.wait(PATIENCE).code(), Some(1), "{}", run.output());
-        assert_eq!(
-            fs::read_dir(desk.scratch()).unwrap().count(),
-            0,
-            "something was left behind"
+        desk.nothing_left();
+    }
+}
+
+fn name(pid: processes::Pid) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    name.trim_end().to_owned()
+}
+
+/// What `kill -9` does to many at once: none of them sees another one go.
+fn kill_together(pids: &[processes::Pid]) {
+    let killed = Command::new("/bin/kill")
+        .args(["-s", "KILL"])
+        .args(pids.iter().map(ToString::to_string))
+        .status();
+    assert!(killed.unwrap().success());
+}
+
+#[test]
+fn killing_all_that_are_called_goatherd_leaves_nothing_of_their_jobs() {
+    let mark = mark("name");
+    for desk in desks(&sleeping_job(&mark)) {
+        let run = running(&desk, &mark);
+        let mut victims = processes::sandboxes(&desk.scratch());
+        victims.push(run.pid());
+        victims.retain(|pid| name(*pid).contains("goatherd"));
+        assert_eq!(victims.len(), 2, "the run and the sandbox, and not what keeps it");
+
+        kill_together(&victims);
+
+        wait::until("the job to be gone", PATIENCE, || {
+            (sleeping(&mark).is_empty() && processes::sandboxes(&desk.scratch()).is_empty()).then_some(())
+        });
+    }
+}
+
+/// A job whose processes have nobody above them once all of Goatherd's are killed.
+fn orphaning_job(mark: &str) -> String {
+    job(&format!(
+        "(setsid sleep {mark} > /dev/null 2>&1 &)\nsetsid -w sleep {mark}"
+    ))
+}
+
+/// Kills all of Goatherd's processes of a place root, and whoever started them, at once.
+fn kill_all(place_root: &Path, agent: processes::Pid) {
+    let place = wait::until("a place with all its processes", PATIENCE, || {
+        processes::place(place_root)
+    });
+    let mut all = processes::sandboxes(place_root);
+    all.extend([agent, place.goat, place.task_agent]);
+    kill_together(&all);
+}
+
+#[test]
+fn the_next_run_with_the_same_data_ends_what_outlived_all_of_goatherd() {
+    let mark = mark("data");
+    for desk in desks(&orphaning_job(&mark)) {
+        // Which jobs of root, that are others, can get to.
+        let places = desk.scratch().join("places");
+        let with_data = || {
+            let mut command = command(&desk);
+            command.arg("--data").arg(desk.scratch().join("data"));
+            command.arg("--place-root").arg(&places);
+            command
+        };
+        let run = Daemon::start("run", with_data(), desk.path());
+        wait::until("the job to run", PATIENCE, || {
+            (sleeping(&mark).len() == 2).then_some(())
+        });
+        kill_all(&places, run.pid());
+        desk.set_config(&job("true"));
+
+        let said = Said::of(&with_data().output().unwrap());
+
+        assert_eq!(said.code, Some(0), "{said:#?}");
+        assert_eq!(sleeping(&mark), Vec::<i32>::new(), "{said:#?}");
+        let left = fs::read_dir(&places).unwrap().flatten();
+        let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+        assert!(
+            left.iter().all(|name| name.to_string_lossy().starts_with('.')),
+            "{left:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn the_next_agent_ends_what_outlived_all_of_goatherd() {
+    let installation = Installation::start(&Options::default());
+    let start = || installation.agent_through_with("one", &[CONTAINED], &["--isolation", "plain"]);
+    let agent = start();
+    let mark = mark("all");
+    let pipeline = installation.push(&orphaning_job(&mark)).await;
+    wait::until("the job to run", PATIENCE, || {
+        (sleeping(&mark).len() == 2).then_some(())
+    });
+    kill_all(&installation.place_root(), agent.pid());
+
+    let _again = start();
+
+    let view = installation.ended(&pipeline).await;
+    let job = only_job(&view);
+    assert!(
+        matches!(job.cause, Some(Cause::SupervisorLost { .. })),
+        "{job:#?}"
+    );
+    assert_eq!(sleeping(&mark), Vec::<i32>::new());
+    installation.places_gone();
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The process around the sandbox of a plain place. It does what the kernel does for a PID namespace: when the
 //! sandbox is killed, it ends everything that the task had started.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::os::fd::AsFd;
 
@@ -12,6 +13,9 @@ use crate::local::folder::{Folder, Spec};
 use crate::local::refusal;
 use crate::local::traces::{self, Kin};
 
+/// The keeper's name as `ps` shows it (`comm`), which must not have the program's in it.
+const NAME: &CStr = c"place-keeper";
+
 /// Runs the sandbox in a process below this one, and gives its exit code. This process holds the place's lock
 /// too, so that nobody takes the place for one that is over before it is.
 pub(super) fn run_below(folder: &Folder, spec: &Spec, sandbox: impl FnOnce() -> i32) -> Result<i32, String> {
@@ -20,6 +24,8 @@ pub(super) fn run_below(folder: &Folder, spec: &Spec, sandbox: impl FnOnce() -> 
     let _blocked = SignalQueue::open(&signals).map_err(|error| refusal::sentence("block signals", &error))?;
     set_subreaper().map_err(|error| refusal::sentence("adopt orphans", &error))?;
     let child = spawn_copy(sandbox).map_err(|error| refusal::sentence("start a process", &error))?;
+    // Whoever kills all of one name (`pkill -9 goatherd`) leaves this process to end what they meant to end.
+    nix::sys::prctl::set_name(NAME).map_err(|errno| refusal::sentence("take a name", &errno.into()))?;
     leave_standard_output().map_err(|error| refusal::sentence("leave standard output", &error))?;
     let end = wait(child.pidfd.as_fd(), Collect::Reap)
         .map_err(|error| refusal::sentence("wait for the sandbox", &error))?;
