@@ -145,7 +145,26 @@ fn candidate(root: &Path, taken: &BTreeSet<u32>) -> io::Result<Ids> {
             gid: id,
             assigned: true,
         })
-        .ok_or_else(|| io::Error::other("no unused user id is left for a task"))
+        .ok_or_else(|| io::Error::other(no_user(&users, &groups)))
+}
+
+/// Why there is none, and what to do.
+fn no_user(users: &[Range<u32>], groups: &[Range<u32>]) -> String {
+    let count = |ranges: &[Range<u32>]| {
+        ranges
+            .iter()
+            .map(|range| u64::from(range.end - range.start))
+            .sum::<u64>()
+    };
+    let (users, groups) = (count(users), count(groups));
+    if users.min(groups) > u64::from(BLOCK) {
+        return "no unused user id is left for it".to_owned();
+    }
+    format!(
+        "this root is that of a user namespace with {users} user(s) and {groups} group(s) (/proc/self/uid_map, \
+         gid_map), and none of them is free: map more into it (newuidmap, /etc/subuid and /etc/subgid), or run \
+         goatherd outside of it"
+    )
 }
 
 /// Where to look: the root's own block; in a container whose users are few, the upper end of those.
@@ -244,6 +263,20 @@ mod tests {
         assert!(may_have_others("CapPrm:\t0\nCapEff:\t00000000a80425fb\n"));
         assert!(!may_have_others("CapEff:\t0000000000000000\n"));
         assert!(!may_have_others("CapEff:\t000001ffffffff7f\n"));
+    }
+
+    #[test]
+    fn a_root_without_other_users_is_told_why_and_what_to_do() {
+        let (one, all) = (mapped("0 1000 1\n"), mapped("0 0 4294967295\n"));
+
+        let alone = no_user(&one, &one);
+
+        assert!(
+            alone.contains("1 user(s) and 1 group(s)") && alone.contains("/etc/subuid"),
+            "{alone}"
+        );
+        assert!(no_user(&one, &all).contains("1 user(s)"));
+        assert!(!no_user(&all, &all).contains("subuid"));
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Cage {
             channel: ours.expect("only the child takes it"),
         };
         if kind == Kind::Namespaces {
-            map_user(pid, ids).map_err(|error| Refusal::of_namespaces("map the task's user", &error))?;
+            map_user(pid, ids).map_err(|error| Refusal::of_namespaces(refusal::MAP, &error))?;
         }
         cage.tell(MAPPED)?;
         Ok(cage)

@@ -13,7 +13,7 @@ use crate::local::user;
 
 /// Makes namespaces and tries in them the calls that hosts and containers refuse.
 pub(super) fn run(root: &Path) -> Result<(), Refusal> {
-    let ids = user::example(root).map_err(|error| refusal::sentence("choose a user", &error))?;
+    let ids = user::example(root).map_err(|error| Refusal::of_users(&error))?;
     let mut cage = Cage::open(Kind::Namespaces, ids, |channel| {
         try_mounts(ids)?;
         Ok(channel.ready()?)
@@ -34,5 +34,5 @@ fn try_mounts(ids: user::Ids) -> Result<(), Refusal> {
         mount(Some(kind), at, Some(kind), MsFlags::empty(), None::<&str>).map_err(std::io::Error::from)
     };
     try_mount("tmpfs", "/usr").map_err(refused("mount a tmpfs"))?;
-    try_mount("proc", "/proc").map_err(refused("mount /proc"))
+    try_mount("proc", "/proc").map_err(refused(refusal::PROC))
 }
