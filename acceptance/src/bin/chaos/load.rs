@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use api::PipelineId;
-use api::people::EventKind;
+use api::people::{EventKind, PipelineView};
 use client::Client;
 use futures_util::StreamExt as _;
 use internal_testing::installation::REPOSITORY;
@@ -21,11 +21,11 @@ use crate::story::Story;
 /// How many pipelines are under way at a time.
 const AT_ONCE: usize = 8;
 /// How long a pipeline may take: three attempts that end with their leases, behind as many of others, with room.
-const BOUND: Duration = Duration::from_secs(240);
+pub(crate) const BOUND: Duration = Duration::from_secs(240);
 /// How long an answer may take before the call is made again.
 const ANSWER: Duration = Duration::from_secs(10);
 /// The pause before it is made again.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 
 /// What the load needs of the installation.
 #[derive(Debug)]
@@ -48,6 +48,8 @@ pub(crate) struct Pushed {
     pub(crate) to: Duration,
     /// What was read live, over all restarts of the server.
     pub(crate) story: Story,
+    /// How it was shown at its end.
+    pub(crate) shown: PipelineView,
     /// Whether somebody asked to cancel it.
     pub(crate) cancelled: bool,
 }
@@ -68,9 +70,11 @@ impl Load {
             let this = Arc::clone(&self);
             let spec = Spec::new(self.seed, number, self.witness);
             running.spawn(async move {
-                let seen = this.one(spec).await;
+                let pushed = this.one(spec).await?;
+                // The next one need not wait for the second look.
                 drop(place);
-                seen
+                this.look_again(&pushed).await?;
+                Ok(pushed)
             });
             number += 1;
             while let Some(one) = running.try_join_next() {
@@ -126,12 +130,15 @@ impl Load {
             Ok(seen) => seen.with_context(|| what)?,
             Err(_) => anyhow::bail!("{what} hangs: it has not ended within {BOUND:?}"),
         }
+        let to = self.ledger.now();
+        let shown = self.shown(&id).await?;
         Ok(Pushed {
             spec,
             id,
             from,
-            to: self.ledger.now(),
+            to,
             story,
+            shown,
             cancelled,
         })
     }

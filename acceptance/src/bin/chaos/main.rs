@@ -1,12 +1,13 @@
 //! `./do chaos`: a real installation under load, whose processes are killed as a seed says, and what it promised.
 //!
 //! A server and two agents that share one place root take a steady load of pipelines of all kinds. Server, agents,
-//! sandboxes, GOATs, task agents and steps get `kill -9`. When the load has ended, every promise of
-//! docs/faults.md is checked. The first one that is broken is printed with the seed, the kills before it and the
+//! sandboxes, GOATs, task agents and steps get `kill -9`. Each pipeline is looked at again some
+//! seconds after its end, and when the load has ended, every promise of docs/faults.md is checked. The first one that is broken is printed with the seed, the kills before it and the
 //! folder, which is kept.
 
 #![allow(clippy::print_stdout, reason = "its report is its output")]
 
+mod afterwards;
 mod dice;
 mod files;
 mod killer;

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 
 use anyhow::Context as _;
-use api::people::{AuditEntry, EventKind, JobView, PipelineView};
+use api::people::{AuditEntry, JobView, PipelineView};
 use api::{Cause, Outcome, PipelineOutcome};
 use futures_util::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 
+use crate::afterwards;
 use crate::kinds::{JobSpec, Kind};
 use crate::ledger::Ledger;
 use crate::load::{Load, Pushed};
@@ -52,9 +53,8 @@ pub(crate) async fn check(
         }
     }
     for pushed in all {
-        let view = load.client.pipeline(&pushed.id).await;
-        let view = view.with_context(|| format!("accepted pipeline {} cannot be shown", pushed.id))?;
-        let story = read(load, pushed).await?;
+        let view = load.shown(&pushed.id).await?;
+        let story = load.told(&pushed.id).await?;
         let case = Case {
             pushed,
             view: &view,
@@ -67,21 +67,6 @@ pub(crate) async fn check(
         case.artifacts(load).await?;
     }
     Ok(())
-}
-
-/// All events from the first.
-async fn read(load: &Load, pushed: &Pushed) -> anyhow::Result<Story> {
-    let mut story = Story::new();
-    let mut events = pin!(load.client.events(&pushed.id, 0).await?);
-    while let Some(event) = events.next().await {
-        let (cursor, event) = event?;
-        let last = matches!(event.what, EventKind::PipelineFinished { .. });
-        story.take(cursor, event);
-        if last {
-            break;
-        }
-    }
-    Ok(story)
 }
 
 /// How often each outcome was seen, in words.
@@ -108,14 +93,10 @@ impl Case<'_> {
 
     fn check(&self) {
         let Pushed { spec, cancelled, .. } = self.pushed;
-        let live = &self.pushed.story;
-        if (live.count, live.digest()) != (self.story.count, self.story.digest()) {
-            self.broken(&format!(
-                "the {} events that were read live are not the {} that are there now",
-                live.count, self.story.count
-            ));
+        for wrong in afterwards::changes(&self.pushed.story, &self.pushed.shown, self.story, self.view) {
+            self.broken(&wrong);
         }
-        if let Some(wrong) = self.story.wrong.as_ref().or(live.wrong.as_ref()) {
+        if let Some(wrong) = &self.pushed.story.wrong {
             self.broken(wrong);
         }
         let outcome = self.view.summary.outcome;
