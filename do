@@ -111,7 +111,7 @@ start_engine() {
     [ -z "${GOATHERD_ENGINE:-}" ] || return 0
     if [ -n "${CI:-}" ]; then need_engine; elif ! [ -e /usr/sbin/dockerd ] || ! has docker; then return 0; fi
     if ! demo/engine.sh status 2>/dev/null; then
-        trap 'demo/engine.sh stop' EXIT
+        trap 'demo/engine.sh stop || true' EXIT
         trap 'exit 130' INT
         trap 'exit 143' TERM
     fi
