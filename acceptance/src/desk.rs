@@ -91,6 +91,14 @@ impl Desk {
     /// `goatherd run` behind the words of `wrapper`, the first of which is the name of a program here, or in `PATH`.
     #[must_use]
     pub fn command(&self, wrapper: &[&str]) -> Command {
+        let mut command = self.goatherd(wrapper);
+        command.arg("run");
+        command
+    }
+
+    /// `goatherd`, without a word yet, behind the words of `wrapper`.
+    #[must_use]
+    pub fn goatherd(&self, wrapper: &[&str]) -> Command {
         let at = |name: &str| self.folder.path().join("bin").join(name);
         let words = wrapper.iter().map(|word| {
             let own = at(word);
@@ -100,7 +108,6 @@ impl Desk {
         let mut command = Command::new(words.next().expect("goatherd is one"));
         command
             .args(words)
-            .arg("run")
             .current_dir(self.folder.path().join("app"))
             .env("TMPDIR", self.scratch())
             .env("HOME", self.folder.path())

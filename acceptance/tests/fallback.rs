@@ -37,6 +37,25 @@ fn a_root_that_is_alone_in_its_user_namespace_runs_jobs_as_itself() {
 }
 
 #[test]
+fn doctor_says_what_a_run_would_warn_of() {
+    let desk = Desk::new(&job("echo ran"), None, &[]);
+
+    let mut doctor = desk.goatherd(&["unshare", "--user", "--map-root-user"]);
+    let said = Said::of(&doctor.arg("doctor").output().unwrap());
+
+    assert_eq!(said.code, Some(0), "{said:#?}");
+    let mut lines = said.out.lines();
+    let line = lines
+        .find(|line| line.trim_start().starts_with("sandbox"))
+        .unwrap();
+    assert!(
+        line.contains("limited") && line.contains("a user namespace with 1 user(s)"),
+        "{said:#?}"
+    );
+    desk.nothing_left();
+}
+
+#[test]
 fn where_user_namespaces_are_turned_off_the_sysctl_is_named() {
     let user = is_root().then_some(ORDINARY);
     let desk = Desk::new(&job("echo ran"), user, &[]);
