@@ -45,6 +45,8 @@ pub(crate) struct Snapshot {
     pub(crate) sentence: String,
     /// What of the working tree is not in it, or is there in another way than one may think.
     pub(crate) notes: Vec<String>,
+    /// The first of the config files that it has.
+    pub(crate) config: Option<ConfigFile>,
     top: PathBuf,
 }
 
@@ -74,7 +76,7 @@ impl Snapshot {
         let scratch =
             Scratch::new(&store, scratch, &original).context("cannot make the scratch repository")?;
         let reference = original.reference.clone().unwrap_or_else(|| "HEAD".to_owned());
-        let (commit, sentence, notes) = match source {
+        let (commit, sentence, notes, config) = match source {
             Source::Head => {
                 let head = original.head.as_ref().context("there is no commit yet")?;
                 let sentence = format!(
@@ -82,15 +84,31 @@ impl Snapshot {
                     where_it_is(&original),
                     of_files(scratch.count_in(&head.commit).await?)
                 );
-                (head.commit.clone(), sentence, Vec::new())
+                let config = config_of(&store, &head.commit).await?;
+                (head.commit.clone(), sentence, Vec::new(), config)
             }
             Source::WorkingTree => {
                 let mut names = pipeline::CONFIG_FILES.iter().map(OsStr::new);
                 let config = names.find(|name| original.top.join(name).is_file());
-                let files = Files::take(&scratch, &original, config).await?;
+                // Mostly it is the commit's, and then nothing has to be read once the files are known.
+                let committed = async {
+                    match &original.head {
+                        Some(head) => config_of(&store, &head.commit).await.ok(),
+                        None => None,
+                    }
+                };
+                let (files, committed) = tokio::join!(Files::take(&scratch, &original, config), committed);
+                let files = files?;
                 let commit = commit(&scratch, &original, &files).await?;
                 let sentence = sentence(&original, &files.counts);
-                (commit, sentence, files.notes)
+                let is_as_committed = !pipeline::CONFIG_FILES
+                    .iter()
+                    .any(|name| files.changed.contains(OsStr::new(name)));
+                let config = match committed {
+                    Some(config) if is_as_committed => config,
+                    _ => config_of(&store, &commit).await?,
+                };
+                (commit, sentence, files.notes, config)
             }
         };
         scratch.cut_history(&original, &commit)?;
@@ -100,6 +118,7 @@ impl Snapshot {
             reference,
             sentence,
             notes,
+            config,
             top: original.top,
         })
     }
@@ -108,33 +127,29 @@ impl Snapshot {
     pub(crate) fn name(&self) -> String {
         name_of(&self.top)
     }
+}
 
-    /// The first of the config files that it has.
-    pub(crate) async fn config(&self) -> anyhow::Result<Option<ConfigFile>> {
-        for name in pipeline::CONFIG_FILES {
-            let object = format!("{}:{name}", self.commit);
-            let arguments = ["cat-file", "blob", &object];
-            let content = git::output(
-                git::plain(&self.repository)
-                    .arg("--git-dir")
-                    .arg(&self.repository)
-                    .args(arguments),
-            )
-            .await?;
-            if content.status.success() {
-                if content.stdout.len() > LARGEST_CONFIG {
-                    bail!("{name} is larger than {LARGEST_CONFIG} bytes");
-                }
-                let bytes = content.stdout;
-                return Ok(Some(ConfigFile { name, bytes }));
+/// The first of the config files that a commit has.
+async fn config_of(store: &Path, commit: &str) -> anyhow::Result<Option<ConfigFile>> {
+    for name in pipeline::CONFIG_FILES {
+        let object = format!("{commit}:{name}");
+        let mut command = git::plain(store);
+        command.arg("--git-dir").arg(store);
+        command.args(["cat-file", "blob", &object]);
+        let content = git::output(&mut command).await?;
+        if content.status.success() {
+            if content.stdout.len() > LARGEST_CONFIG {
+                bail!("{name} is larger than {LARGEST_CONFIG} bytes");
             }
-            let words = git::words(&content.stderr);
-            if !words.contains("does not exist") && !words.contains("Not a valid object name") {
-                bail!("{name} cannot be read: {words}");
-            }
+            let bytes = content.stdout;
+            return Ok(Some(ConfigFile { name, bytes }));
         }
-        Ok(None)
+        let words = git::words(&content.stderr);
+        if !words.contains("does not exist") && !words.contains("Not a valid object name") {
+            bail!("{name} cannot be read: {words}");
+        }
     }
+    Ok(None)
 }
 
 /// The commit of a tree; that which is checked out where the tree is no other.

@@ -32,27 +32,56 @@ pub(crate) struct Agents {
     state: StateLife,
 }
 
+/// Where jobs will run, looked at but not used yet.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    folder: PathBuf,
+    slots: u32,
+    driver: Arc<dyn Driver>,
+    notes: Vec<String>,
+}
+
+impl Ground {
+    /// Sees to it that jobs can run here. They see this user's tools. Nothing is said yet.
+    pub(crate) async fn prepare(folder: PathBuf, places: &Places) -> Result<Self, Failure> {
+        let mut tools = Tools::of_this_user(&places.expose);
+        let mut notes: Vec<_> = tools
+            .notes
+            .drain(..)
+            .map(|note| format!("note: {note}"))
+            .collect();
+        let driver = installed::quiet_local_driver(places, &folder, Jobs::EndWithThis, tools).await?;
+        notes.extend(driver.warning().map(|warning| format!("warning: {warning}")));
+        Ok(Self {
+            folder,
+            slots: installed::slots(places),
+            driver,
+            notes,
+        })
+    }
+
+    /// Agents for these resource classes. What is not promised to their jobs is told.
+    pub(crate) fn agents(self, classes: Vec<String>, state: StateLife) -> Agents {
+        self.notes.iter().for_each(|note| output::complain(note));
+        Agents {
+            folder: self.folder,
+            classes,
+            slots: self.slots,
+            driver: self.driver,
+            state,
+        }
+    }
+}
+
 impl Agents {
-    /// Sees to it that jobs can run here, before anything is started. They see this user's tools.
+    /// Sees to it that jobs can run here, before anything is started.
     pub(crate) async fn prepare(
         folder: PathBuf,
         classes: Vec<String>,
         places: &Places,
         state: StateLife,
     ) -> Result<Self, Failure> {
-        let tools = Tools::of_this_user(&places.expose);
-        tools
-            .notes
-            .iter()
-            .for_each(|note| output::complain(&format!("note: {note}")));
-        let driver = installed::local_driver(places, &folder, Jobs::EndWithThis, tools).await?;
-        Ok(Self {
-            folder,
-            classes,
-            slots: installed::slots(places),
-            driver,
-            state,
-        })
+        Ok(Ground::prepare(folder, places).await?.agents(classes, state))
     }
 }
 
@@ -115,13 +144,22 @@ impl Together {
 
     /// Returns when a part ends by itself, with why.
     pub(crate) async fn broken(&mut self) -> Failure {
-        match self.parts.join_next().await {
-            Some(ended) => match flatten(ended) {
-                Err(failure) => failure,
-                Ok(()) => anyhow::anyhow!("a part of this process ended without a reason").into(),
-            },
-            None => std::future::pending().await,
+        loop {
+            match self.parts.join_next().await.map(flatten) {
+                Some(Err(failure)) => return failure,
+                // An agent that was told to.
+                Some(Ok(())) if self.agent_stops.first.is_cancelled() && self.agents > 0 => self.agents -= 1,
+                Some(Ok(())) => {
+                    return anyhow::anyhow!("a part of this process ended without a reason").into();
+                }
+                None => std::future::pending().await,
+            }
         }
+    }
+
+    /// What tells the agents to stop well: [`stop`](Self::stop) has less to wait for when it is set before.
+    pub(crate) fn stop_of_agents(&self) -> CancellationToken {
+        self.agent_stops.first.clone()
     }
 
     /// Stops the agents well, that is once their jobs have ended, and then the server; at once when

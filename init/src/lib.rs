@@ -15,7 +15,7 @@ pub const BINARIES: [&str; 2] = ["orchestrator", "circleci-agent"];
 /// The name under which a task's own commands know the task agent.
 pub const LINK: &str = "circleci";
 /// The binary that [`LINK`] means.
-const LINKED: &str = "circleci-agent";
+pub const LINKED: &str = "circleci-agent";
 
 /// What could not be done, and to which path.
 #[derive(Debug, thiserror::Error)]

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::artifacts::Artifacts;
 use crate::auth::Auth;
 use crate::compile::Compiler;
-use crate::config::{Config, Exposure, Limits, Repository};
+use crate::config::{Config, Durability, Exposure, Limits, Repository};
 use crate::error::ServerError;
 use crate::git::Mirrors;
 use crate::http::{self, Shared};
@@ -30,6 +30,30 @@ const CLOSING: Duration = Duration::from_secs(10);
 /// How much of webhook bodies is in memory at once, in MiB.
 const WEBHOOK_SPACE: usize = 256;
 
+/// A store that is open, for a server whose configuration is not complete yet.
+#[derive(Debug)]
+pub struct OpenStore(Store);
+
+impl OpenStore {
+    /// Opens the store of a configuration's data folder.
+    ///
+    /// # Errors
+    /// When the data folder is held or cannot be used, or the address is not one that the configuration allows.
+    pub async fn open(config: &Config) -> Result<Self, ServerError> {
+        if config.exposure == Exposure::Loopback && !config.listen.ip().is_loopback() {
+            return Err(ServerError::NotLoopback {
+                address: config.listen,
+            });
+        }
+        Ok(Self(open_store(config).await?))
+    }
+
+    /// Closes it: no server will be built on it.
+    pub async fn close(self) {
+        self.0.close().await;
+    }
+}
+
 /// A server that listens already, and serves once it [`run`](App::run)s.
 #[derive(Debug)]
 pub struct App {
@@ -40,7 +64,8 @@ pub struct App {
     limits: Limits,
     compiler: Compiler,
     statuses: Statuses,
-    keeper: Keeper,
+    /// None where all is thrown away soon.
+    keeper: Option<Keeper>,
     room: Arc<Room>,
     store: Store,
     stopping: CancellationToken,
@@ -53,14 +78,19 @@ impl App {
     /// # Errors
     /// When the data folder is held or cannot be used, or the address cannot be listened on.
     pub async fn build(config: Config) -> Result<Self, ServerError> {
-        if config.exposure == Exposure::Loopback && !config.listen.ip().is_loopback() {
-            return Err(ServerError::NotLoopback {
-                address: config.listen,
-            });
-        }
         // The store first: of two servers with one configuration, the second is to hear who holds the
         // folder and not that the port is taken. The admin token last: it is shown only once.
-        let store = open_store(&config).await?;
+        let store = OpenStore::open(&config).await?;
+        Self::build_on(store, config).await
+    }
+
+    /// The rest of [`build`](Self::build), on a store that is open: of the configuration, only repositories, variables
+    /// and tokens may differ from what the store was opened with.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build). The store is closed then.
+    pub async fn build_on(store: OpenStore, config: Config) -> Result<Self, ServerError> {
+        let OpenStore(store) = store;
         let built = Self::with_store(config, store.clone()).await;
         if built.is_err() {
             store.close().await;
@@ -80,11 +110,11 @@ impl App {
         let statuses = Statuses::new(&config.statuses, &store, &public_url)?;
         statuses::say_who_is_not_told(&config);
         let room = Arc::new(Room::of(&config.data, config.least_free));
-        let keeper = Keeper {
+        let keeper = (config.durability == Durability::Lasting).then(|| Keeper {
             store: store.clone(),
             artifacts: artifacts.clone(),
             settings: config.retention,
-        };
+        });
         let stopping = CancellationToken::new();
         let wake = Arc::new(Notify::new());
         let repositories: Arc<[Repository]> = config.repositories.into();
@@ -182,7 +212,9 @@ impl App {
         parts.spawn(compiler.run(stopping.clone()));
         parts.spawn(statuses.run(stopping.clone()));
         parts.spawn(crate::clock::run(store.clone(), stopping.clone()));
-        parts.spawn(keeper.run(stopping.clone()));
+        if let Some(keeper) = keeper {
+            parts.spawn(keeper.run(stopping.clone()));
+        }
         parts.spawn(crate::room::watch(room, stopping.clone()));
         let mut serving = tokio::spawn(crate::serve::serve(listener, router, limits, stopping.clone()));
         tracing::info!(%address, "serving");

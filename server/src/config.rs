@@ -21,7 +21,7 @@ pub use credential::{Credential, Token};
 pub use duration::parse as parse_duration;
 pub(crate) use environment::inherited;
 pub(crate) use private::read_private;
-pub use repository::{Protocol, Repository};
+pub use repository::{Known, Protocol, Repository};
 pub use retention::Retention;
 pub use statuses::StatusAccess;
 pub use store::Durability;

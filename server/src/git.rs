@@ -82,17 +82,22 @@ impl Mirrors {
         &self.git
     }
 
-    /// The folder that the mirrors are in.
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
-
-    fn mirror(&self, repository: &Repository) -> PathBuf {
-        self.root.join(format!("{}.git", repository.name()))
+    /// The folder that a repository is read and served from.
+    pub(crate) fn mirror(&self, repository: &Repository) -> PathBuf {
+        match repository.in_place() {
+            Some((folder, _)) => folder.to_owned(),
+            None => self.root.join(format!("{}.git", repository.name())),
+        }
     }
 
     /// Sees to it that a commit is in the mirror, and stays there.
     pub(crate) async fn fetch(&self, repository: &Repository, commit: &str) -> Result<(), GitError> {
+        if let Some((_, known)) = repository.in_place() {
+            return match known.commit == commit {
+                true => Ok(()),
+                false => Err(GitError::Refused(format!("there is no commit {commit}"))),
+            };
+        }
         let lock = {
             let mut all = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(all.entry(repository.name().to_owned()).or_default())
@@ -101,15 +106,6 @@ impl Mirrors {
         let mirror = self.mirror(repository);
         if !mirror.join("HEAD").exists() {
             self.make(&mirror).await?;
-        }
-        if let Some(source) = repository.borrowed_from() {
-            borrow(source, &mirror)
-                .map_err(|error| GitError::Failed(format!("{}: {error}", mirror.display())))?;
-            // Pinned, it would be a broken ref once the source is gone.
-            return match self.has(&mirror, commit).await? {
-                true => Ok(()),
-                false => Err(GitError::Refused(format!("there is no commit {commit}"))),
-            };
         }
         if !self.has(&mirror, commit).await? {
             self.fetch_branches_and_tags(repository, &mirror).await?;
@@ -182,6 +178,14 @@ impl Mirrors {
         commit: &str,
         names: &[&'static str],
     ) -> Result<ConfigFile, GitError> {
+        if let Some((_, known)) = repository.in_place()
+            && known.commit == commit
+        {
+            return Ok(ConfigFile::Found {
+                name: known.config,
+                bytes: known.bytes.clone(),
+            });
+        }
         let mirror = self.mirror(repository);
         let mut arguments = vec!["ls-tree", "-z", "-l", "--full-tree", commit, "--"];
         arguments.extend(names);
@@ -207,23 +211,6 @@ impl Mirrors {
         }
         Ok(ConfigFile::Missing)
     }
-}
-
-/// Lets a mirror find the objects of a repository of this machine (`gitrepository-layout(5)`), and no others
-/// but its own. What is cut off there is cut off here.
-fn borrow(source: &Path, mirror: &Path) -> io::Result<()> {
-    let objects = source.join("objects");
-    let info = mirror.join("objects/info");
-    fs::create_dir_all(&info)?;
-    fs::write(info.join("alternates"), format!("{}\n", objects.display()))?;
-    let cut = match fs::read(source.join("shallow")) {
-        Ok(cut) => return fs::write(mirror.join("shallow"), cut),
-        Err(_) => fs::remove_file(mirror.join("shallow")),
-    };
-    cut.or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => Ok(()),
-        _ => Err(error),
-    })
 }
 
 /// The ref that keeps a commit. It is hidden from clones.

@@ -24,6 +24,6 @@ mod serve;
 mod statuses;
 pub mod variables;
 
-pub use app::{App, create_class_token};
+pub use app::{App, OpenStore, create_class_token};
 pub use config::{Config, ConfigError};
 pub use error::ServerError;

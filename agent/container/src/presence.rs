@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::Millis;
-use api::runner::presence::{PresenceRequest, PresenceResponse, Whose};
+use api::runner::presence::{Held, PresenceRequest, PresenceResponse, Whose};
 use client::{ClientError, Effort};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -24,7 +24,7 @@ pub(crate) async fn introduce(shared: &Arc<Shared>) -> Result<bool, AgentError> 
     let mut pause = FIRST_PAUSE;
     loop {
         let asked = tokio::select! {
-            asked = ask(shared, Millis(0)) => asked,
+            asked = ask(shared, shared.holdings.listed(), Millis(0)) => asked,
             () = shared.stopping.cancelled() => return Ok(false),
         };
         match asked {
@@ -57,12 +57,13 @@ pub(crate) async fn keep_up(shared: Arc<Shared>) -> Result<(), AgentError> {
         drain.mark_unchanged();
         let wait = shared.long_poll(shared.terms().presence);
         let sent = Instant::now();
+        let listed = shared.holdings.listed();
         let asked = tokio::select! {
             biased;
             () = shared.quit.cancelled() => return Ok(()),
-            asked = ask(&shared, wait) => asked,
-            // What is held has changed, and a call under way does not list it: its cancel would come late.
-            () = changed(&mut holdings) => continue,
+            asked = ask(&shared, listed.clone(), wait) => asked,
+            // Something is held that the call under way does not list: its cancel would come late.
+            () = more(&shared, &listed, &mut holdings) => continue,
             () = changed(&mut drain) => continue,
         };
         let rest = match asked {
@@ -90,6 +91,17 @@ pub(crate) async fn keep_up(shared: Arc<Shared>) -> Result<(), AgentError> {
     }
 }
 
+/// Returns once something is held that is not in `listed`.
+async fn more(shared: &Shared, listed: &[Held], holdings: &mut watch::Receiver<()>) {
+    loop {
+        changed(holdings).await;
+        let now = shared.holdings.listed();
+        if now.iter().any(|held| !listed.contains(held)) {
+            return;
+        }
+    }
+}
+
 async fn changed<T>(receiver: &mut watch::Receiver<T>) {
     if receiver.changed().await.is_err() {
         // The sender lives as long as the agent.
@@ -97,11 +109,11 @@ async fn changed<T>(receiver: &mut watch::Receiver<T>) {
     }
 }
 
-async fn ask(shared: &Arc<Shared>, wait: Millis) -> Result<PresenceResponse, ClientError> {
+async fn ask(shared: &Arc<Shared>, holds: Vec<Held>, wait: Millis) -> Result<PresenceResponse, ClientError> {
     let request = PresenceRequest {
         holder: shared.holder().clone(),
         reach: shared.driver().reach(),
-        holds: shared.holdings.listed(),
+        holds,
         draining: shared.stopping.is_cancelled() || *shared.drain.borrow(),
         wait,
     };

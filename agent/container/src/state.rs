@@ -265,7 +265,14 @@ fn write<T: Serialize>(folder: &Path, life: StateLife, name: &str, value: &T) ->
                     fs::rename(&new, &path)?;
                     File::open(folder)?.sync_all()
                 }
-                StateLife::Throwaway => fs::rename(&new, &path),
+                StateLife::Throwaway => {
+                    // A name that is taken from another file makes some file systems write the new one out at once
+                    // (`auto_da_alloc` in ext4(5)). Nobody reads this state after a crash.
+                    match fs::remove_file(&path) {
+                        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                        _ => fs::rename(&new, &path),
+                    }
+                }
             }
         });
     written.map_err(|source| at(&path, source))

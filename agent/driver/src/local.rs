@@ -262,7 +262,7 @@ impl Driver for LocalDriver {
             .await
             .map_err(failed("start the sandbox"))?
         {
-            Report::Started => Ok(()),
+            Report::Started | Report::Possible { .. } => Ok(()),
             Report::Refused { message, .. } => Err(refused(Cause::Start {
                 message,
                 certain: false,

@@ -1,5 +1,7 @@
 //! `goatherd run`: the jobs of the working tree here, with a server and an agent of its own.
 
+mod early;
+
 use std::collections::BTreeSet;
 use std::fs::Permissions;
 use std::io;
@@ -14,9 +16,11 @@ use api::{Cause, PipelineId, PipelineOutcome, Plan, Secret};
 use client::Client;
 use container_agent::StateLife;
 use runtime::stop::Stops;
-use server::config::{Durability, Exposure, Repository};
-use server::{App, Config};
+use server::Config;
+use server::config::{Durability, Exposure, Known, Repository};
 use tokio_util::sync::CancellationToken;
+
+use early::Early;
 
 use super::artifact::download_all;
 use super::check::color;
@@ -25,8 +29,8 @@ use super::webhook::random;
 use crate::config::{Run, user_state};
 use crate::error::{Ending, Failure};
 use crate::output::{self, View};
-use crate::snapshot::{Snapshot, Source};
-use crate::together::{Agents, Together};
+use crate::snapshot::{ConfigFile, Snapshot, Source};
+use crate::together::Together;
 use crate::variables::Variables;
 
 /// How long the temporary folder may still be written to at the end.
@@ -60,31 +64,54 @@ async fn in_folders(
     stops: &Stops,
 ) -> Result<Ending, Failure> {
     let mut view = View::new(arguments.json);
-    let prepared = tokio::select! {
-        prepared = prepare(folders, here, arguments) => prepared,
-        () = stops.first.cancelled() => return Ok(interrupted(arguments, &mut view)),
-    };
-    let (snapshot, plan) = match prepared {
-        Ok(Ok(prepared)) => prepared,
-        Ok(Err(cause)) => {
-            if arguments.json {
-                view.show(&finished(PipelineOutcome::Failed, cause));
-            }
-            return Ok(Ending::ConfigInvalid);
+    let mut config = configuration(folders, arguments);
+    let preparing = async {
+        tokio::select! {
+            prepared = prepare(folders, here, arguments) => Some(prepared),
+            () = stops.first.cancelled() => None,
         }
-        // A terminal's Ctrl-C ends git too.
-        Err(_) if stops.first.is_cancelled() => return Ok(interrupted(arguments, &mut view)),
-        Err(failure) => return Err(failure),
+    };
+    // It comes to its end also where a signal comes: what is half made could not be removed.
+    let (prepared, early) = tokio::join!(preparing, early(folders, arguments, &config));
+    let (snapshot, plan, file) = match prepared {
+        Some(Ok(Ok(prepared))) => prepared,
+        other => {
+            if let Some(early) = early {
+                early.let_go().await;
+            }
+            return match other {
+                Some(Ok(Err(cause))) => {
+                    if arguments.json {
+                        view.show(&finished(PipelineOutcome::Failed, cause));
+                    }
+                    Ok(Ending::ConfigInvalid)
+                }
+                // A terminal's Ctrl-C ends git too.
+                Some(Err(failure)) if !stops.first.is_cancelled() => Err(failure),
+                _ => Ok(interrupted(arguments, &mut view)),
+            };
+        }
     };
     output::complain(&snapshot.sentence);
     for note in &snapshot.notes {
         output::complain(&format!("note: {note}"));
     }
-    let mut config = configuration(folders, &snapshot)?;
-    config.time_limit = arguments.job_timeout;
+    config.repositories.push(repository(&snapshot, file)?);
     config.extra_environment = variables.plain;
     config.extra_secrets = variables.secret;
-    see_to_it(folders, config, arguments, &snapshot, &plan, &mut view, stops).await
+    let early = match early {
+        Some(early) => early,
+        None => Early::prepare(folders.data(), &arguments.places, &config).await,
+    };
+    see_to_it(early, config, arguments, &snapshot, &plan, &mut view, stops).await
+}
+
+/// What can be made ready before it is known what is to run: only in the temporary folder.
+async fn early(folders: &Folders, arguments: &Run, config: &Config) -> Option<Early> {
+    if arguments.data.is_some() || arguments.places.place_root.is_some() {
+        return None;
+    }
+    Some(Early::prepare(folders.data(), &arguments.places, config).await)
 }
 
 /// Finds out what is to run, before anything is started.
@@ -92,23 +119,23 @@ async fn prepare(
     folders: &Folders,
     here: &Path,
     arguments: &Run,
-) -> Result<Result<(Snapshot, Plan), Cause>, Failure> {
+) -> Result<Result<(Snapshot, Plan, ConfigFile), Cause>, Failure> {
     let source = if arguments.committed {
         Source::Head
     } else {
         Source::WorkingTree
     };
-    let snapshot = Snapshot::take(here, &folders.scratch(), source).await?;
-    let plan = match plan(&snapshot).await? {
-        Ok(plan) => plan,
+    let mut snapshot = Snapshot::take(here, &folders.scratch(), source).await?;
+    let (plan, file) = match plan(&mut snapshot)? {
+        Ok(planned) => planned,
         Err(cause) => return Ok(Err(cause)),
     };
     let plan = pipeline::select(&plan, &arguments.jobs).map_err(|error| Failure::usage(error.to_string()))?;
-    Ok(Ok((snapshot, plan)))
+    Ok(Ok((snapshot, plan, file)))
 }
 
 /// Compiles the config. What is wrong with it goes to standard error.
-async fn plan(snapshot: &Snapshot) -> Result<Result<Plan, Cause>, Failure> {
+fn plan(snapshot: &mut Snapshot) -> Result<Result<(Plan, ConfigFile), Cause>, Failure> {
     let invalid = |file: &str, message: String| {
         output::complain(&format!("error: {message}"));
         Ok(Err(Cause::Config {
@@ -118,14 +145,14 @@ async fn plan(snapshot: &Snapshot) -> Result<Result<Plan, Cause>, Failure> {
             message,
         }))
     };
-    let Some(file) = snapshot.config().await? else {
+    let Some(file) = snapshot.config.take() else {
         let names = pipeline::CONFIG_FILES.join(", ");
         return invalid(
             ".ci.yml",
             format!("there is no config in what would run: none of {names}"),
         );
     };
-    let source = match pipeline::decode(file.name, file.bytes) {
+    let source = match pipeline::decode(file.name, file.bytes.clone()) {
         Ok(source) => source,
         Err(found) => {
             let cause = found.to_cause();
@@ -141,7 +168,7 @@ async fn plan(snapshot: &Snapshot) -> Result<Result<Plan, Cause>, Failure> {
     }
     let cause = compiled.to_cause();
     Ok(match (compiled.plan, cause) {
-        (Some(plan), _) => Ok(plan),
+        (Some(plan), _) => Ok((plan, file)),
         (None, Some(cause)) => Err(cause),
         (None, None) => return Err(anyhow::anyhow!("{} has no plan and no error", file.name).into()),
     })
@@ -173,7 +200,7 @@ fn finished(outcome: PipelineOutcome, cause: Cause) -> Event {
 
 /// Starts server and agents in the data folder, sees the pipeline through and stops them.
 async fn see_to_it(
-    folders: &Folders,
+    early: Early,
     mut config: Config,
     arguments: &Run,
     snapshot: &Snapshot,
@@ -183,12 +210,6 @@ async fn see_to_it(
 ) -> Result<Ending, Failure> {
     let admin = Secret::new(random()?);
     config.admin_token = Some(admin.clone());
-    // A temporary folder is gone after this process, however that ends.
-    let (durability, state) = match arguments.data {
-        Some(_) => (Durability::Lasting, StateLife::Lasting),
-        None => (Durability::Throwaway, StateLife::Throwaway),
-    };
-    config.durability = durability;
     let classes: BTreeSet<String> = plan
         .jobs
         .iter()
@@ -199,15 +220,19 @@ async fn see_to_it(
         })
         .collect();
     let classes = classes.into_iter().collect();
-    let agents = Agents::prepare(folders.data(), classes, &arguments.places, state).await?;
-    let app = App::build(config).await.context("cannot start the server")?;
-    let mut together = Together::start(app, agents).await?;
+    let (ground, app) = early.take(config).await?;
+    let state = match arguments.data {
+        Some(_) => StateLife::Lasting,
+        None => StateLife::Throwaway,
+    };
+    let mut together = Together::start(app, ground.agents(classes, state)).await?;
     let client = Client::builder(&together.url)
         .token(admin)
         .build()
         .context("cannot ask the server")?;
+    let no_more_jobs = together.stop_of_agents();
     let seen = tokio::select! {
-        seen = see_through(&client, arguments, snapshot, view, stops) => seen.map_err(Failure::from),
+        seen = see_through(&client, arguments, snapshot, view, stops, &no_more_jobs) => seen.map_err(Failure::from),
         failure = together.broken() => Err(failure),
     };
     match seen {
@@ -229,17 +254,32 @@ async fn see_to_it(
     }
 }
 
-fn configuration(folders: &Folders, snapshot: &Snapshot) -> Result<Config, Failure> {
+/// The server's, as far as it does not depend on what is run.
+fn configuration(folders: &Folders, arguments: &Run) -> Config {
     let mut config = Config::new(folders.data().join("server"));
     config.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     config.exposure = Exposure::Loopback;
+    config.time_limit = arguments.job_timeout;
+    // A temporary folder is gone after this process, however that ends.
+    config.durability = match arguments.data {
+        Some(_) => Durability::Lasting,
+        None => Durability::Throwaway,
+    };
+    config
+}
+
+/// The snapshot, as the server's only repository.
+fn repository(snapshot: &Snapshot, file: ConfigFile) -> Result<Repository, Failure> {
     let source = snapshot
         .repository
         .to_str()
         .context("the path of the temporary folder is no text in UTF-8")?;
     let repository = Repository::new(&snapshot.name(), source).map_err(anyhow::Error::new)?;
-    config.repositories.push(repository.with_borrowed_objects());
-    Ok(config)
+    Ok(repository.served_in_place(Known {
+        commit: snapshot.commit.clone(),
+        config: file.name,
+        bytes: file.bytes,
+    }))
 }
 
 /// Starts the pipeline and follows it to its end; none where a second signal came before that, so that its last event
@@ -250,15 +290,11 @@ async fn see_through(
     snapshot: &Snapshot,
     view: &mut View,
     stops: &Stops,
+    no_more_jobs: &CancellationToken,
 ) -> anyhow::Result<Option<Ending>> {
     // What a killed run left in the same folder is not what was asked for now.
-    for left in client.pipelines().await.context("cannot list pipelines")? {
-        if left.outcome.is_none() {
-            client
-                .cancel_pipeline(&left.id, "another run began")
-                .await
-                .context("cannot cancel what was left")?;
-        }
+    if arguments.data.is_some() {
+        cancel_all(client).await?;
     }
     let request = PipelineRequest {
         repository: snapshot.name(),
@@ -287,11 +323,25 @@ async fn see_through(
             }
         }
     };
+    // The agents stop while the artifacts come.
+    no_more_jobs.cancel();
     tokio::select! {
         kept = keep_artifacts(client, &pipeline, arguments) => kept?,
         () = stops.second.cancelled() => return Ok(Some(Ending::Cancelled)),
     }
     Ok(Some(Ending::of(outcome, cause.as_ref())))
+}
+
+async fn cancel_all(client: &Client) -> anyhow::Result<()> {
+    for left in client.pipelines().await.context("cannot list pipelines")? {
+        if left.outcome.is_none() {
+            client
+                .cancel_pipeline(&left.id, "another run began")
+                .await
+                .context("cannot cancel what was left")?;
+        }
+    }
+    Ok(())
 }
 
 /// Finds out before anything runs whether artifacts can be kept there.

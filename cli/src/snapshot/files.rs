@@ -26,6 +26,8 @@ pub(super) struct Files {
     pub(super) counts: Counts,
     /// What people should know about them.
     pub(super) notes: Vec<String>,
+    /// The paths, and folders of submodules, that may differ from what is committed.
+    pub(super) changed: BTreeSet<OsString>,
 }
 
 /// What the index is to be changed by.
@@ -79,6 +81,9 @@ impl Files {
             return Ok(files);
         }
         change(scratch, &changes).await?;
+        files.changed.extend(status.different);
+        files.changed.extend(changes.read);
+        files.changed.extend(changes.remove);
         for submodule in &index.submodules {
             files.take_submodule(scratch, original, submodule).await?;
         }

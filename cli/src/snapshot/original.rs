@@ -21,6 +21,27 @@ const SETTINGS: [&str; 9] = [
     "core.symlinks",
 ];
 
+/// Asks for the repository's paths, each in a line.
+const PATHS: [&str; 15] = [
+    "rev-parse",
+    "--path-format=absolute",
+    "--show-toplevel",
+    "--absolute-git-dir",
+    "--git-path",
+    "index",
+    "--git-path",
+    "objects",
+    "--git-path",
+    "info/exclude",
+    "--git-path",
+    "info/attributes",
+    "--git-path",
+    "shallow",
+    "--show-object-format",
+];
+/// How many lines the answer has.
+const PATH_LINES: usize = 8;
+
 /// A commit, and its tree.
 #[derive(Debug, Clone)]
 pub(super) struct Head {
@@ -73,29 +94,30 @@ impl Original {
     }
 
     async fn found(git: impl Fn() -> Command) -> anyhow::Result<Self> {
-        let (mut paths, mut head, mut reference, mut settings) = (git(), git(), git(), git());
-        paths
-            .args([
-                "rev-parse",
-                "--path-format=absolute",
-                "--show-toplevel",
-                "--absolute-git-dir",
-            ])
-            .args(["--git-path", "index", "--git-path", "objects"])
-            .args(["--git-path", "info/exclude", "--git-path", "info/attributes"])
-            .args(["--git-path", "shallow", "--show-object-format"]);
+        let (mut known, mut head, mut settings) = (git(), git(), git());
+        known.args(PATHS).args(["--symbolic-full-name", "HEAD"]);
         head.args(["rev-list", "--max-count=1", "--format=%T", "HEAD", "--"]);
-        reference.args(["symbolic-ref", "--quiet", "HEAD"]);
         settings.args(["config", "--list", "-z", "--includes"]);
-        let (paths, head, reference, settings) = tokio::join!(
-            git::text(&mut paths),
+        let (known, head, settings) = tokio::join!(
+            git::output(&mut known),
             // It fails before the first commit.
             git::output(&mut head),
-            // It fails where no branch is checked out.
-            git::output(&mut reference),
             git::text(&mut settings),
         );
-        let paths = String::from_utf8(paths?).context("a path of this repository is no text in UTF-8")?;
+        let known = known?;
+        let mut lines = Vec::new();
+        if known.status.success() {
+            lines = lines_of(known.stdout)?;
+        }
+        let reference = match lines.len() > PATH_LINES {
+            true => lines.pop().filter(|name| name.starts_with("refs/")),
+            // `HEAD` has no commit yet, or there is no repository.
+            false => {
+                lines = lines_of(git::text(git().args(PATHS)).await?)?;
+                // It fails where no branch is checked out.
+                word(&git::output(git().args(["symbolic-ref", "--quiet", "HEAD"])).await?)
+            }
+        };
         let [
             top,
             git_dir,
@@ -105,8 +127,9 @@ impl Original {
             attributes,
             shallow,
             object_format,
-        ] = <[&str; 8]>::try_from(paths.lines().collect::<Vec<_>>()).map_err(|_| {
-            anyhow::anyhow!("git tells the repository's paths in a way that is not understood: {paths}")
+        ] = <[String; PATH_LINES]>::try_from(lines).map_err(|lines| {
+            let lines = lines.join("\n");
+            anyhow::anyhow!("git tells the repository's paths in a way that is not understood: {lines}")
         })?;
         let mut original = Self {
             top: top.into(),
@@ -116,9 +139,9 @@ impl Original {
             exclude: exclude.into(),
             attributes: attributes.into(),
             shallow: shallow.into(),
-            object_format: object_format.to_owned(),
+            object_format,
             head: commit_and_tree(&head?),
-            reference: word(&reference?),
+            reference,
             settings: Vec::new(),
             filters: Vec::new(),
             is_partial: false,
@@ -146,6 +169,11 @@ impl Original {
             self.is_partial |= promises || key == "extensions.partialclone";
         }
     }
+}
+
+fn lines_of(text: Vec<u8>) -> anyhow::Result<Vec<String>> {
+    let text = String::from_utf8(text).context("a path of this repository is no text in UTF-8")?;
+    Ok(text.lines().map(str::to_owned).collect())
 }
 
 fn word(output: &std::process::Output) -> Option<String> {

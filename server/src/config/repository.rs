@@ -11,9 +11,20 @@ pub struct Repository {
     source: String,
     protocol: Protocol,
     clone_url: Option<String>,
-    borrowed: bool,
+    in_place: Option<Known>,
     credential: Option<Credential>,
     secrets: Option<SecretsSource>,
+}
+
+/// A commit, and the config file in it, as whoever made the repository knows them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// The commit, in full.
+    pub commit: String,
+    /// The config file's name, one of [`pipeline::CONFIG_FILES`].
+    pub config: &'static str,
+    /// What is in that file.
+    pub bytes: Vec<u8>,
 }
 
 /// How git reaches a source: the only protocol that it may use then.
@@ -65,7 +76,7 @@ impl Repository {
             source,
             protocol,
             clone_url: None,
-            borrowed: false,
+            in_place: None,
             credential: None,
             secrets: None,
         })
@@ -88,11 +99,12 @@ impl Repository {
         Ok(self)
     }
 
-    /// The server's mirror uses the objects of the source, a folder, instead of copying them. Only for a source
-    /// that stays as it is while the server runs: what is taken away there is missing here.
+    /// The source, a bare repository of this machine, is served as it is: no mirror is made, and git is not asked
+    /// about the one commit, of which all is `known`. Only for a source that stays as it is while the server runs;
+    /// no other commit of it can be built.
     #[must_use]
-    pub fn with_borrowed_objects(mut self) -> Self {
-        self.borrowed = self.protocol == Protocol::File;
+    pub fn served_in_place(mut self, known: Known) -> Self {
+        self.in_place = (self.protocol == Protocol::File).then_some(known);
         self
     }
 
@@ -138,10 +150,10 @@ impl Repository {
         self.protocol
     }
 
-    /// The folder whose objects the mirror uses, where it copies none.
-    pub(crate) fn borrowed_from(&self) -> Option<&Path> {
+    /// The folder that stands in for a mirror, and the commit that can be built, where it is served as it is.
+    pub(crate) fn in_place(&self) -> Option<(&Path, &Known)> {
         let source = self.source.strip_prefix("file://").unwrap_or(&self.source);
-        self.borrowed.then(|| Path::new(source))
+        self.in_place.as_ref().map(|known| (Path::new(source), known))
     }
 
     /// Where task agents check it out from; the server's own `/git/NAME` where absent.

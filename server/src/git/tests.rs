@@ -5,6 +5,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::*;
+use crate::config::Known;
 
 struct Source {
     folder: TempDir,
@@ -202,4 +203,37 @@ async fn locks_of_a_killed_git_are_gone_after_a_new_start() {
 
     let next = source.commit("a", "2");
     mirrors.fetch(&source.repository(), &next).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_repository_that_is_served_in_place_has_no_mirror_and_one_commit() {
+    let source = Source::new();
+    let first = source.commit("README", "hello");
+    let second = source.commit(".ci.yml", "in the commit");
+    let (data, mirrors) = mirrors();
+    let repository = source.repository().served_in_place(Known {
+        commit: second.clone(),
+        config: ".ci.yml",
+        bytes: b"as it was told".to_vec(),
+    });
+
+    mirrors.fetch(&repository, &second).await.unwrap();
+    let refused = mirrors.fetch(&repository, &first).await.unwrap_err();
+
+    let config = mirrors.config_file(&repository, &second, NAMES).await.unwrap();
+    let bytes = b"as it was told".to_vec();
+    assert_eq!(
+        config,
+        ConfigFile::Found {
+            name: ".ci.yml",
+            bytes
+        }
+    );
+    assert_eq!(refused, GitError::Refused(format!("there is no commit {first}")));
+    assert_eq!(mirrors.mirror(&repository), source.folder.path());
+    let made: Vec<_> = fs::read_dir(data.path().join("git"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(made, ["gitconfig"]);
 }

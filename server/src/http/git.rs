@@ -160,14 +160,13 @@ async fn backend(
 ) -> Answer<Response> {
     let (parts, body) = request.into_parts();
     let mut command = shared.mirrors.git().command(None);
-    let path = format!("/{}.git/{}", repository.name(), service.path());
     command
         .arg("http-backend")
-        .env("GIT_PROJECT_ROOT", shared.mirrors.root())
+        .env("GIT_PROJECT_ROOT", shared.mirrors.mirror(repository))
         .env("GIT_HTTP_EXPORT_ALL", "1")
         .env("GATEWAY_INTERFACE", "CGI/1.1")
         .env("REQUEST_METHOD", parts.method.as_str())
-        .env("PATH_INFO", path)
+        .env("PATH_INFO", format!("/{}", service.path()))
         .env("QUERY_STRING", parts.uri.query().unwrap_or_default())
         .stdin(Stdio::piped())
         .stderr(Stdio::null());

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::folder::inside;
+use super::isolation::Binaries;
 use super::refusal::Refusal;
 use super::sandbox::Report;
 use super::{LocalSettings, unusable};
@@ -129,20 +130,22 @@ pub(super) fn open_to_tasks(root: &Path) -> Result<(), DriverError> {
 }
 
 /// Tries what a sandbox needs.
-pub(super) fn probe(settings: &LocalSettings) -> Result<Result<(), Refusal>, DriverError> {
+pub(super) fn probe(settings: &LocalSettings) -> Result<Result<Binaries, Refusal>, DriverError> {
     let program = settings.sandbox_program.display();
     let output = Command::new(&settings.sandbox_program)
         .arg("sandbox")
         .arg("--probe")
         .arg(&settings.place_root)
+        .arg("--bin")
+        .arg(&settings.bin_dir)
         .env_clear()
         .stdin(Stdio::null())
         .output()
         .map_err(|error| unusable(format!("{program} cannot be executed: {error}")))?;
     match serde_json::from_slice(&output.stdout) {
-        Ok(Report::Started) => Ok(Ok(())),
+        Ok(Report::Possible { binaries }) => Ok(Ok(binaries)),
         Ok(Report::Refused { message, by_host }) => Ok(Err(Refusal { message, by_host })),
-        Err(_) => {
+        Ok(Report::Started) | Err(_) => {
             let words = String::from_utf8_lossy(&output.stderr);
             Err(unusable(format!(
                 "`{program} sandbox` does not work: {}",

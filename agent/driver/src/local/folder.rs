@@ -9,7 +9,7 @@
 //!   exit.json           how GOAT ended
 //!   goat.log            the sandbox's and GOAT's words
 //!   cgroup              the path of the place's control group, where it has one
-//!   bin/                read-only for the task, at /opt/circleci/bin
+//!   bin/                read-only for the task, at /opt/circleci/bin, where it does not see the installed binaries there
 //!   mount/root/         where the sandbox builds the task's root
 //!   goat/               the task's, at /opt/circleci/goat: GOAT's configuration and termination message
 //!   home/ tmp/          the task's
@@ -90,6 +90,9 @@ pub(super) struct Spec {
     /// The value of a variable by which the task's processes are known, where nothing else holds them together.
     #[serde(default)]
     pub(super) mark: Option<String>,
+    /// The folder of the binaries that the task sees; none where the place has its own.
+    #[serde(default)]
+    pub(super) binaries: Option<PathBuf>,
     /// Further paths of the host that the task sees.
     pub(super) expose: Vec<PathBuf>,
     /// Variables over the usual ones.

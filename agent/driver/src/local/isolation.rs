@@ -34,10 +34,22 @@ pub(super) enum Kind {
     Plain,
 }
 
+/// How a place comes to the binaries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Binaries {
+    /// It has copies, which any task may execute.
+    #[default]
+    Copied,
+    /// It shows the installed ones, read-only. A file that takes their names later is not seen by it.
+    Shown,
+}
+
 /// How all places of a driver are made.
 #[derive(Debug)]
 pub(super) struct Making {
     pub(super) kind: Kind,
+    pub(super) binaries: Binaries,
     pub(super) users: Users,
     /// What is not promised, for whoever runs the driver and for the log of each place.
     pub(super) warning: Option<String>,
@@ -51,8 +63,9 @@ pub(super) fn decide(settings: &LocalSettings) -> Result<Making, DriverError> {
         return plain(settings, "--isolation plain was asked for");
     }
     match checks::probe(settings)? {
-        Ok(()) => Ok(Making {
+        Ok(binaries) => Ok(Making {
             kind: Kind::Namespaces,
+            binaries,
             users: Users::where_root(),
             warning: None,
             note: None,
@@ -80,6 +93,7 @@ fn plain(settings: &LocalSettings, why: &str) -> Result<Making, DriverError> {
     let groups = cgroup::is_writable(&settings.place_root);
     Ok(Making {
         kind: Kind::Plain,
+        binaries: Binaries::Copied,
         users,
         warning: Some(warning(why, users, groups)),
         note: Some(note(users)),

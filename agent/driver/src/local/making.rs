@@ -9,7 +9,7 @@ use api::goat::GoatConfig;
 
 use super::LocalSettings;
 use super::folder::{Folder, Layout, Spec};
-use super::isolation::{self, Kind, Making};
+use super::isolation::{self, Binaries, Kind, Making};
 use super::lock::Lock;
 use super::user::{self, Ids};
 use super::{Linger, removal};
@@ -75,7 +75,9 @@ pub(super) fn make(
     }
     make_folder(&folder.join("mount"), 0o755)?;
     make_folder(&folder.join("mount/root"), 0o755)?;
-    install(settings, folder, &layout)?;
+    if making.binaries == Binaries::Copied {
+        install(settings, folder, &layout)?;
+    }
     write_configuration(folder, &layout, order, ids)?;
     let mut log = folder.open_log()?;
     for notice in notices(order) {
@@ -91,6 +93,7 @@ pub(super) fn make(
         ids,
         user: (is_plain && !ids.assigned).then(user::own_name).flatten(),
         mark: is_plain.then(|| isolation::mark(folder.path())),
+        binaries: (making.binaries == Binaries::Shown).then(|| settings.bin_dir.clone()),
         expose: settings.expose.clone(),
         environment: settings.environment.clone(),
         arguments: arguments(order),

@@ -25,7 +25,7 @@ use sys::process::{End, Signal, SignalQueue, Waited, own_pid, pidfd_send_signal,
 
 use super::cgroup::Cgroup;
 use super::folder::{Ended, Folder, Spec, State};
-use super::isolation::Kind;
+use super::isolation::{Binaries, Kind};
 use super::process::Process;
 use super::refusal::{self, Refusal};
 use super::removal;
@@ -35,8 +35,13 @@ use super::traces::{self, Kin};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "report", rename_all = "snake_case")]
 pub(super) enum Report {
-    /// GOAT runs; or the probe found nothing missing.
+    /// GOAT runs.
     Started,
+    /// The probe found nothing missing.
+    Possible {
+        /// How places come to the binaries.
+        binaries: Binaries,
+    },
     /// Nothing of the task has run, and nothing will.
     Refused {
         /// Why, in a sentence.
@@ -55,6 +60,7 @@ enum Request {
     },
     Probe {
         root: PathBuf,
+        bin_dir: PathBuf,
     },
 }
 
@@ -68,8 +74,8 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             lock,
             lifeline,
         }) => run_place(&Folder::at(place), lock, lifeline),
-        Ok(Request::Probe { root }) => probe::run(&root).map(|()| {
-            report(&Report::Started);
+        Ok(Request::Probe { root, bin_dir }) => probe::run(&root, &bin_dir).map(|binaries| {
+            report(&Report::Possible { binaries });
             0
         }),
         Err(message) => Err(message.into()),
@@ -97,7 +103,8 @@ fn say(message: &str) {
 }
 
 fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Request, String> {
-    let (mut place, mut lock, mut lifeline, mut root) = (None, None, None, None);
+    let (mut place, mut lock, mut lifeline) = (None, None, None);
+    let (mut root, mut bin_dir) = (None, None);
     while let Some(flag) = arguments.next() {
         let value = arguments
             .next()
@@ -111,16 +118,17 @@ fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Request, Strin
             Some("--lock") => lock = Some(number()?),
             Some("--lifeline") => lifeline = Some(number()?),
             Some("--probe") => root = Some(PathBuf::from(value)),
+            Some("--bin") => bin_dir = Some(PathBuf::from(value)),
             _ => return Err(format!("{} is unknown", flag.display())),
         }
     }
-    match (place, lock, root) {
+    match (place, lock, root.zip(bin_dir)) {
         (Some(place), Some(lock), None) => Ok(Request::Run {
             place,
             lock,
             lifeline,
         }),
-        (None, None, Some(root)) => Ok(Request::Probe { root }),
+        (None, None, Some((root, bin_dir))) => Ok(Request::Probe { root, bin_dir }),
         _ => Err("the agent starts this command itself; it is not for people".to_owned()),
     }
 }

@@ -4,10 +4,11 @@
 //! file follows GOAT's end, a lock is about to be handed over) are looked at repeatedly.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use sys::process::{Signal, pidfd_send_signal};
+use sys::watch::FolderWatch;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{sleep, timeout};
@@ -22,6 +23,8 @@ const REPEAT: Duration = Duration::from_secs(1);
 
 /// How a place's GOAT ended; none where nothing can say so any more.
 pub(super) async fn exit(folder: &Folder) -> io::Result<Option<Exit>> {
+    // Before the first look, so that an exit file which comes in between is noticed.
+    let written = FolderWatch::open(folder.path()).and_then(readable).ok();
     let mut pause = Duration::from_millis(1);
     loop {
         if let Some(exit) = folder.exit()? {
@@ -33,11 +36,26 @@ pub(super) async fn exit(folder: &Folder) -> io::Result<Option<Exit>> {
             Watched::new(goat)?.ended().await?;
         }
         if held {
-            sleep(pause).await;
+            // The lock's end is announced by nobody.
+            let _ = timeout(pause, next(written.as_ref())).await;
             pause = (pause * 2).min(MOMENT);
         } else {
             return folder.exit();
         }
+    }
+}
+
+/// Returns when a file appeared in the folder; never where it is not watched.
+async fn next(written: Option<&AsyncFd<FolderWatch>>) {
+    let Some(written) = written else {
+        return std::future::pending().await;
+    };
+    match written.readable().await {
+        Ok(mut ready) => {
+            while written.get_ref().drain().unwrap_or(false) {}
+            ready.clear_ready();
+        }
+        Err(_) => std::future::pending().await,
     }
 }
 
@@ -116,15 +134,19 @@ fn goat(folder: &Folder) -> io::Result<Option<OwnedFd>> {
     }
 }
 
+#[expect(
+    deprecated,
+    reason = "its unsafe successor guards against types that close or change their descriptor; these do not"
+)]
+fn readable<T: AsRawFd>(inner: T) -> io::Result<AsyncFd<T>> {
+    AsyncFd::with_interest(inner, Interest::READABLE)
+}
+
 struct Watched(AsyncFd<OwnedFd>);
 
 impl Watched {
-    #[expect(
-        deprecated,
-        reason = "its unsafe successor guards against types that close or change their descriptor; an OwnedFd does not"
-    )]
     fn new(pidfd: OwnedFd) -> io::Result<Self> {
-        AsyncFd::with_interest(pidfd, Interest::READABLE).map(Self)
+        readable(pidfd).map(Self)
     }
 
     fn signal(&self, signal: Signal) -> io::Result<()> {

@@ -47,6 +47,7 @@ impl Host {
         fs::create_dir(at("bin")).unwrap();
         fs::create_dir(at("exposed")).unwrap();
         fs::write(at("bin/circleci-agent"), "").unwrap();
+        fs::set_permissions(at("bin/circleci-agent"), fs::Permissions::from_mode(0o755)).unwrap();
         let mark = format!(
             "9{}.{}",
             std::process::id(),

@@ -154,6 +154,34 @@ async fn goat_gets_its_configuration_by_a_file_that_is_its_own() {
 }
 
 #[tokio::test]
+async fn the_binaries_are_the_installed_ones_or_copies_where_those_cannot_be_executed() {
+    const LOOK: &str = "cd /opt/circleci/bin; for name in orchestrator circleci-agent; do
+         stat -c %i $name; test -x $name && echo executable; touch $name 2>/dev/null || echo read-only
+         done; exit 5";
+    let host = Host::new(LOOK);
+    let inode = |name: &str| host.bin.join(name).metadata().unwrap().ino().to_string();
+    let installed = ["orchestrator", "circleci-agent"].map(inode);
+
+    let shown = host.run().await;
+    host.driver.remove(&attempt()).await.unwrap();
+    fs::set_permissions(host.bin.join("circleci-agent"), fs::Permissions::from_mode(0o600)).unwrap();
+    let driver = host.another_driver(false);
+    driver.start(&host.order(), host.progress()).await.unwrap();
+    let copied = driver.wait(&attempt()).await.unwrap();
+
+    let [goat, agent] = &installed;
+    let may = ["executable", "read-only"];
+    assert_eq!(lines(&shown)[1..], [goat, may[0], may[1], agent, may[0], may[1]]);
+    let copied = lines(&copied);
+    assert_eq!(
+        [copied[2], copied[3], copied[5], copied[6]],
+        [may, may].concat()[..]
+    );
+    assert!(copied[1] != goat && copied[4] != agent, "{copied:?}");
+    host.close().await;
+}
+
+#[tokio::test]
 async fn nothing_reaches_the_hosts_mount_table() {
     let table = || fs::read_to_string("/proc/self/mountinfo").unwrap();
     let before = table();

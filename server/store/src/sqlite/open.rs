@@ -99,15 +99,16 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, StoreError
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
-    schema::refuse_newer(&connection)?;
-    schema::let_it_shrink(&connection)?;
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    // Before anything is written: to make the file and to change to WAL is worth eight syncs.
     let synchronous = match durability {
         // With WAL, FULL syncs the log at each commit: what was answered survives a power cut.
         Durability::Lasting => "FULL",
         Durability::Throwaway => "OFF",
     };
     connection.pragma_update(None, "synchronous", synchronous)?;
+    schema::refuse_newer(&connection)?;
+    schema::let_it_shrink(&connection)?;
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update(None, "foreign_keys", true)?;
     // A log that one large change made long is cut back at the next checkpoint.
     connection.pragma_update_and_check(None, "journal_size_limit", LONGEST_LOG, |_| Ok(()))?;

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use queue::Time;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -18,7 +19,7 @@ use super::readers::Readers;
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::folder::DataFolder;
-use crate::input::Settings;
+use crate::input::{Durability, Settings};
 
 /// How many operations may wait before callers do.
 const WAITING: usize = 1024;
@@ -168,9 +169,24 @@ fn serve(mut writer: Writer, mut inbox: mpsc::Receiver<Message>, changes: &watch
         connection,
         folder,
         memory,
+        settings,
         ..
     } = writer;
-    if let Err(error) = meta::set_closed(&connection, now, memory.next_cursor) {
+    if settings.durability == Durability::Lasting {
+        leave_in_order(&connection, now, memory.next_cursor);
+    }
+    if let Err((_, error)) = connection.close() {
+        tracing::warn!(%error, "the database did not close cleanly; what was acknowledged is safe");
+    }
+    drop(folder);
+    if let Some(reply) = closing {
+        let _gone = reply.send(());
+    }
+}
+
+/// Leaves a file that the next start finds as small as it can be, and need not check.
+fn leave_in_order(connection: &Connection, now: Time, next_cursor: u64) {
+    if let Err(error) = meta::set_closed(connection, now, next_cursor) {
         tracing::warn!(%error, "the database could not be marked as closed: the next start checks it");
     }
     // Readers are open still, so that closing does not do this by itself: all goes into the one file, which gets
@@ -180,13 +196,6 @@ fn serve(mut writer: Writer, mut inbox: mpsc::Receiver<Message>, changes: &watch
         .and_then(|()| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
     if let Err(error) = emptied {
         tracing::debug!(%error, "the database's log stays for the next start");
-    }
-    if let Err((_, error)) = connection.close() {
-        tracing::warn!(%error, "the database did not close cleanly; what was acknowledged is safe");
-    }
-    drop(folder);
-    if let Some(reply) = closing {
-        let _gone = reply.send(());
     }
 }
 

@@ -62,8 +62,8 @@ impl Root {
             let device = Path::new("/dev").join(device);
             root.tree(&device, &device, Restrictions::DEVICE)?;
         }
+        root.gather_binaries(folder, spec)?;
         let own = [
-            ("bin", inside::BIN, Restrictions::LOOK),
             ("goat", inside::GOAT, Restrictions::WORK),
             ("home", inside::HOME, Restrictions::WORK),
             ("tmp", inside::TMP, Restrictions::WORK),
@@ -83,6 +83,21 @@ impl Root {
         std::env::set_current_dir(folder.join("mount"))
             .map_err(|error| refusal::sentence("enter the place's mount folder", &error))?;
         Ok(root)
+    }
+
+    fn gather_binaries(&mut self, folder: &Folder, spec: &Spec) -> Result<(), String> {
+        let inside = Path::new(inside::BIN);
+        let Some(installed) = &spec.binaries else {
+            return self.tree(&folder.join("bin"), inside, Restrictions::LOOK);
+        };
+        for name in init::BINARIES {
+            self.tree(&installed.join(name), &inside.join(name), Restrictions::LOOK)?;
+        }
+        self.0.push(Piece {
+            at: relative(&inside.join(init::LINK)),
+            what: What::Link(inside.join(init::LINKED)),
+        });
+        Ok(())
     }
 
     fn gather_etc(&mut self, spec: &Spec) -> Result<(), String> {
