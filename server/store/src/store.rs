@@ -16,6 +16,7 @@ use queue::Time;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::absence::Absences;
 use crate::clock::{self, Clock};
 use crate::error::StoreError;
 use crate::input::Settings;
@@ -44,6 +45,7 @@ struct Shared {
     clock: Arc<Clock>,
     identity: Identity,
     away: Millis,
+    absences: Absences,
 }
 
 impl Store {
@@ -75,6 +77,7 @@ impl Store {
                 clock,
                 identity: opened.identity,
                 away: opened.away,
+                absences: opened.absences,
             }),
         })
     }
@@ -119,6 +122,13 @@ impl Store {
     #[must_use]
     pub fn away(&self) -> Millis {
         self.shared.away
+    }
+
+    /// What is from before this moment is older than `age`. Of a time that nobody had the store open, which the wall
+    /// clock alone tells of, no more than a day counts.
+    #[must_use]
+    pub fn older_than(&self, age: Millis) -> Time {
+        self.shared.absences.older_than(age, self.now())
     }
 
     /// The task token of an attempt. It is not stored; the server's key makes it again.

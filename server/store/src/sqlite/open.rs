@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use api::{Millis, Secret};
+use queue::Time;
 use rusqlite::{Connection, OpenFlags};
 
 use super::change::Identity;
@@ -12,6 +13,7 @@ use super::memory::Memory;
 use super::readers::{BUSY, Readers};
 use super::writer::Writer;
 use super::{agents, jobs, meta, schema, statuses};
+use crate::absence::Absences;
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::folder::DataFolder;
@@ -28,6 +30,8 @@ pub(crate) struct Opened {
     pub(crate) identity: Identity,
     /// How much later it is, by the wall clock, than when the store last wrote something.
     pub(crate) away: Millis,
+    /// The times that make nothing older.
+    pub(crate) absences: Absences,
 }
 
 /// Opens the store of a folder; `wall` is the wall clock's time.
@@ -50,6 +54,10 @@ fn load(folder: DataFolder, settings: Settings, wall: u64) -> Result<Opened, Sto
     };
     let (last, next_cursor) = meta::progress(&transaction)?;
     let clock = Arc::new(Clock::after(last, wall));
+    let mut absences = meta::absences(&transaction)?;
+    if last > 0 && absences.note(Time(last), clock.now()) {
+        meta::set_absences(&transaction, &absences)?;
+    }
     let mut memory = Memory::new(next_cursor);
     jobs::load_active(&transaction, &mut memory, clock.now())?;
     agents::load_present(&transaction, &mut memory, settings.terms.presence, clock.now())?;
@@ -70,6 +78,7 @@ fn load(folder: DataFolder, settings: Settings, wall: u64) -> Result<Opened, Sto
         writer,
         readers,
         identity,
+        absences,
         away: Millis(if last == 0 { 0 } else { wall.saturating_sub(last) }),
     })
 }
