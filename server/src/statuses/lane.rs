@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::pace::{Backoff, Pace};
 use super::turns::Turns;
+use crate::complaint::Complaint;
 use crate::config::StatusAccess;
 
 /// How many of the outbox are looked at together.
@@ -107,12 +108,23 @@ impl Lane {
     /// Sends until it is told to stop.
     pub(super) async fn run(mut self, stopping: CancellationToken) {
         let mut changes = self.store.changes();
+        let mut complaint = Complaint::default();
         while !stopping.is_cancelled() {
             changes.borrow_and_update();
-            let next = self.next(&stopping).await.unwrap_or_else(|error| {
-                tracing::error!(error = crate::http::chain(&error), "statuses could not be read");
-                Next::Pause(Instant::now() + STORE_FAILURE)
-            });
+            let next = match self.next(&stopping).await {
+                Ok(next) => {
+                    if complaint.over() {
+                        tracing::info!("the store takes what became of statuses again");
+                    }
+                    next
+                }
+                Err(error) => {
+                    if let Some(error) = complaint.news(&error) {
+                        tracing::error!(error, "what became of statuses could not be read or noted");
+                    }
+                    Next::Pause(Instant::now() + STORE_FAILURE)
+                }
+            };
             let pause = match next {
                 Next::Look => continue,
                 Next::Stop => return,
