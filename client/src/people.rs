@@ -1,10 +1,10 @@
 //! The people's API: what the command line shows and asks for.
 
 use api::people::{
-    AuditEntry, CancelRequest, Event, PipelineRequest, PipelineStarted, PipelineSummary,
+    AuditEntry, CancelRequest, Cancelled, Event, PipelineRequest, PipelineStarted, PipelineSummary,
     PipelineView, RepositoryView, RerunRequest, TokenRequest, TokenResponse,
 };
-use api::{PipelineId, TaskId};
+use api::{Outcome, PipelineId, PipelineOutcome, TaskId};
 use futures_util::{Stream, StreamExt as _, stream};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
@@ -89,15 +89,32 @@ impl Client {
         self.look(&path).await
     }
 
-    /// Cancels a pipeline.
+    /// Cancels a pipeline; answers how it had ended before, where it had.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn cancel_pipeline(&self, id: &PipelineId, why: &str) -> Result<(), ClientError> {
+    pub async fn cancel_pipeline(
+        &self,
+        id: &PipelineId,
+        why: &str,
+    ) -> Result<Cancelled<PipelineOutcome>, ClientError> {
         let request = CancelRequest { why: why.to_owned() };
-        let path = format!("/api/v1/pipelines/{id}/cancel");
-        let _taken: serde::de::IgnoredAny = self.order(&path, &request, Repeat::Harmless).await?;
-        Ok(())
+        self.order(
+            &format!("/api/v1/pipelines/{id}/cancel"),
+            &request,
+            Repeat::Harmless,
+        )
+        .await
+    }
+
+    /// Cancels a job; answers how it had ended before, where it had.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn cancel_job(&self, task: &TaskId, why: &str) -> Result<Cancelled<Outcome>, ClientError> {
+        let request = CancelRequest { why: why.to_owned() };
+        self.order(&format!("/api/v1/jobs/{task}/cancel"), &request, Repeat::Harmless)
+            .await
     }
 
     /// Makes a resource-class token.
