@@ -46,6 +46,7 @@ struct Shared {
     identity: Identity,
     away: Millis,
     absences: Absences,
+    recovery: Option<String>,
 }
 
 impl Store {
@@ -78,6 +79,7 @@ impl Store {
                 identity: opened.identity,
                 away: opened.away,
                 absences: opened.absences,
+                recovery: opened.recovery,
             }),
         })
     }
@@ -115,6 +117,13 @@ impl Store {
     #[must_use]
     pub fn now(&self) -> Time {
         self.shared.clock.now()
+    }
+
+    /// What was found, in words, when the store was opened and nobody had closed it before; none where nothing was
+    /// wrong with it.
+    #[must_use]
+    pub fn recovery(&self) -> Option<&str> {
+        self.shared.recovery.as_deref()
     }
 
     /// How much later it was, by the wall clock, when the store was opened, than when it last wrote something. More
