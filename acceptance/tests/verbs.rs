@@ -4,11 +4,13 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use api::PipelineId;
 use api::PipelineOutcome;
+use api::people::PipelineRequest;
 use internal_testing::installation::{Installation, Options, REPOSITORY};
-use internal_testing::{Daemon, binaries};
+use internal_testing::{Daemon, binaries, wait};
 use serde_json::Value;
 
 /// One job that succeeds and leaves something, one that fails.
@@ -249,7 +251,19 @@ async fn only_what_runs_is_cancelled_and_only_where_it_is_clear() {
     );
     let one = here.installation.push(&config).await;
     let again = here.call(&["rerun"]);
-    let two = PipelineId::new(out(&again).trim()).unwrap();
+    let request = PipelineRequest {
+        repository: REPOSITORY.to_owned(),
+        commit: here
+            .installation
+            .repository
+            .git(&["rev-parse", "HEAD"])
+            .trim()
+            .to_owned(),
+        reference: "refs/heads/main".to_owned(),
+        jobs: Vec::new(),
+    };
+    let client = here.installation.client();
+    let two = client.start_pipeline(&request).await.unwrap().pipeline;
 
     let unclear = here.call(&["cancel", "--why", "enough"]);
     let by_name = here.call(&["cancel", "--why", "enough", &one.as_str()[..9]]);
@@ -262,6 +276,8 @@ async fn only_what_runs_is_cancelled_and_only_where_it_is_clear() {
         err(&nothing).contains("no pipeline of this repository runs"),
         "{nothing:?}"
     );
+    ended(&again, 1);
+    assert!(err(&again).contains("still runs"), "{again:?}");
     ended(&unclear, 2);
     for id in [&one, &two] {
         assert!(err(&unclear).contains(id.as_str()), "{unclear:?}");
@@ -275,4 +291,46 @@ async fn only_what_runs_is_cancelled_and_only_where_it_is_clear() {
     );
     assert_eq!(second.summary.outcome, Some(PipelineOutcome::Cancelled));
     ended(&here.call(&["follow", two.as_str()]), 6);
+}
+
+#[tokio::test]
+async fn what_has_ended_is_said_to_have_when_it_is_cancelled() {
+    let here = Here::new().await;
+    let id = here.pipeline.as_str();
+    let config = format!(
+        "jobs: {{wait: {{steps: [run: '{}']}}, other: {{steps: [run: 'true']}}}}\n",
+        here.installation.wait_at_gate("go")
+    );
+    let running = here.installation.push(&config).await;
+    let client = here.installation.client();
+    wait::until_async("the jobs to be known", Duration::from_secs(30), || async {
+        let view = client.pipeline(&running).await.unwrap();
+        (!view.jobs.is_empty()).then_some(())
+    })
+    .await;
+
+    let pipeline = here.call(&["cancel", id]);
+    let failed = here.call(&["cancel", id, "bad"]);
+    let unknown = here.call(&["cancel", id, "none"]);
+    let job = here.call(&["cancel", running.as_str(), "wait"]);
+    let view = here.installation.ended(&running).await;
+    let again = here.call(&["cancel", running.as_str(), "wait"]);
+    let whole = here.call(&["cancel", running.as_str()]);
+
+    ended(&pipeline, 1);
+    assert!(
+        err(&pipeline).contains(&format!("pipeline {id} has ended already: failed")),
+        "{pipeline:?}"
+    );
+    ended(&failed, 1);
+    assert!(err(&failed).contains("job `bad` of pipeline"), "{failed:?}");
+    assert!(err(&failed).contains("has ended already: failed"), "{failed:?}");
+    ended(&unknown, 1);
+    assert!(err(&unknown).contains("it has: good, bad"), "{unknown:?}");
+    ended(&job, 0);
+    assert_eq!(view.summary.outcome, Some(PipelineOutcome::Cancelled));
+    ended(&again, 0);
+    assert!(err(&again).contains("has ended already: cancelled"), "{again:?}");
+    ended(&whole, 0);
+    assert!(err(&whole).contains("has ended already: cancelled"), "{whole:?}");
 }

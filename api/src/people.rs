@@ -271,6 +271,15 @@ pub struct CancelRequest {
     pub why: String,
 }
 
+/// The answer to an order to cancel a pipeline (`O` is [`PipelineOutcome`]) or a job ([`Outcome`]). Giving the order
+/// again changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancelled<O> {
+    /// How it had ended before the order came, which then changed nothing; none where it is being cancelled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<O>,
+}
+
 /// Starts a pipeline by hand: `goatherd run` uses it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PipelineRequest {

@@ -12,9 +12,9 @@ use std::path::PathBuf;
 use api::goat::{GoatConfig, TerminationKind, TerminationMessage};
 use api::operation::{Operation, Step, When};
 use api::people::{
-    ArtifactView, AttemptView, AuditEntry, CancelRequest, Event, EventKind, JobView, PipelineRequest,
-    PipelineStarted, PipelineSummary, PipelineView, RepositoryView, RerunRequest, StepView, TokenRequest,
-    TokenResponse,
+    ArtifactView, AttemptView, AuditEntry, CancelRequest, Cancelled, Event, EventKind, JobView,
+    PipelineRequest, PipelineStarted, PipelineSummary, PipelineView, RepositoryView, RerunRequest, StepView,
+    TokenRequest, TokenResponse,
 };
 use api::plan::{Need, Plan, PlannedJob};
 use api::runner::claim::{Claim, ClaimRequest, Platform, Service};
@@ -755,6 +755,16 @@ fn people_otherwise() {
         &CancelRequest {
             why: "wrong branch".to_owned(),
         },
+    );
+    both_ways(
+        "people-cancel-response",
+        &Cancelled {
+            ended: Some(PipelineOutcome::Failed),
+        },
+    );
+    both_ways(
+        "people-cancel-response-taken",
+        &Cancelled::<Outcome> { ended: None },
     );
     both_ways(
         "people-audit-response",

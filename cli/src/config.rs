@@ -14,6 +14,7 @@ use api::{Millis, Secret};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::error::Failure;
+use crate::output;
 
 pub(crate) use verbs::{
     ArtifactGet, Artifacts, ArtifactsCommand, Cancel, Doctor, Follow, Logs, Pipeline, PipelineShow,
@@ -300,6 +301,7 @@ impl Remote {
         let token = token(self.token_file.as_deref(), TOKEN, "--token-file")?;
         Ok(client::Client::builder(server)
             .token(token)
+            .attended(|waiting| output::complain(&waiting.to_string()))
             .build()
             .context("cannot ask the server")?)
     }

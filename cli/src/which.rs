@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use api::PipelineId;
-use api::people::{PipelineSummary, PipelineView};
+use api::people::{JobView, PipelineSummary, PipelineView};
 use client::Client;
 use client::people::Which;
 use tokio::process::Command;
@@ -115,14 +115,20 @@ pub(crate) async fn pipeline_and_job(
         return Err(anyhow::anyhow!("there is no pipeline {first}{or_job}").into());
     };
     let whole = view(&one.id).await?;
-    match second {
-        Some(job) if whole.jobs.iter().all(|known| known.name != job) => {
-            let names: Vec<&str> = whole.jobs.iter().map(|known| known.name.as_str()).collect();
-            let names = names.join(", ");
-            Err(anyhow::anyhow!("pipeline {} has no job `{job}`; it has: {names}", one.id).into())
-        }
-        job => Ok((whole, job.map(str::to_owned))),
+    if let Some(name) = second {
+        job(&whole, name)?;
     }
+    Ok((whole, second.map(str::to_owned)))
+}
+
+/// The job of this name.
+pub(crate) fn job<'a>(pipeline: &'a PipelineView, name: &str) -> Result<&'a JobView, Failure> {
+    let found = pipeline.jobs.iter().find(|known| known.name == name);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = pipeline.jobs.iter().map(|known| known.name.as_str()).collect();
+        let (id, names) = (&pipeline.summary.id, names.join(", "));
+        anyhow::anyhow!("pipeline {id} has no job `{name}`; it has: {names}").into()
+    })
 }
 
 /// Whose pipelines are looked at.

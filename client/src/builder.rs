@@ -20,6 +20,8 @@ pub struct Client {
     pub(crate) base: String,
     pub(crate) token: Option<Secret>,
     pub(crate) instance: Option<InstanceId>,
+    #[cfg(feature = "people")]
+    pub(crate) notice: crate::attended::Notice,
 }
 
 impl Client {
@@ -31,6 +33,8 @@ impl Client {
             token: None,
             user_agent: concat!("goatherd/", env!("CARGO_PKG_VERSION")).to_owned(),
             instance: None,
+            #[cfg(feature = "people")]
+            notice: crate::attended::Notice::default(),
         }
     }
 
@@ -48,6 +52,8 @@ pub struct Builder {
     token: Option<Secret>,
     user_agent: String,
     instance: Option<InstanceId>,
+    #[cfg(feature = "people")]
+    notice: crate::attended::Notice,
 }
 
 impl Builder {
@@ -72,6 +78,15 @@ impl Builder {
         self
     }
 
+    /// Somebody waits for the calls of the people's API: `tell` says, once for each call and within about a second,
+    /// that it takes its time and why; and a server that cannot be reached is given up sooner.
+    #[cfg(feature = "people")]
+    #[must_use]
+    pub fn attended(mut self, tell: impl Fn(&crate::Waiting<'_>) + Send + Sync + 'static) -> Self {
+        self.notice = crate::attended::Notice::new(tell);
+        self
+    }
+
     /// Makes the client. `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are honoured, except for a server on
     /// loopback, which no proxy could reach.
     ///
@@ -83,6 +98,8 @@ impl Builder {
             base: self.base,
             token: self.token,
             instance: self.instance,
+            #[cfg(feature = "people")]
+            notice: self.notice,
         })
     }
 }
@@ -117,7 +134,7 @@ pub fn http(base_url: &str, user_agent: &str) -> Result<reqwest::Client, ClientE
         .map_err(|error| ClientError::Setup(error.to_string()))
 }
 
-fn is_loopback(url: &reqwest::Url) -> bool {
+pub(crate) fn is_loopback(url: &reqwest::Url) -> bool {
     url.host_str().is_some_and(|host| {
         host == "localhost"
             || host

@@ -15,6 +15,15 @@ pub enum ClientError {
         /// What the server said.
         error: ApiError,
     },
+    /// No connection could be made: the call was not carried out.
+    #[error("cannot reach the server at {server}")]
+    Unreachable {
+        /// The server's scheme, host and port.
+        server: String,
+        /// Why not.
+        #[source]
+        source: reqwest::Error,
+    },
     /// No answer, or only half of one. The call may or may not have been carried out.
     #[error("no answer from the server")]
     Transport(#[source] reqwest::Error),
@@ -70,10 +79,35 @@ impl ClientError {
     #[must_use]
     pub const fn may_pass(&self) -> bool {
         match self {
-            Self::Transport(_) | Self::Deadline(_) => true,
+            Self::Unreachable { .. } | Self::Transport(_) | Self::Deadline(_) => true,
             Self::Refused { status, .. } => *status == 429 || (*status >= 500 && *status != 501),
             _ => false,
         }
+    }
+
+    /// What went wrong without a word from the server: no connection, or one that broke.
+    pub(crate) fn of_transport(error: reqwest::Error) -> Self {
+        match error.url() {
+            Some(url) if error.is_connect() => Self::Unreachable {
+                server: url.origin().ascii_serialization(),
+                source: error.without_url(),
+            },
+            _ => Self::Transport(error.without_url()),
+        }
+    }
+
+    /// Whether the machine at the other end refused the connection: nothing listens there.
+    #[cfg(feature = "people")]
+    pub(crate) fn is_refused_connection(&self) -> bool {
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            if kind == Some(std::io::ErrorKind::ConnectionRefused) {
+                return true;
+            }
+            source = error.source();
+        }
+        false
     }
 
     /// The error and what is behind it, in one line.

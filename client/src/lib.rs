@@ -4,6 +4,8 @@
 //! people's API for the command line. It owns how a call is sent and when it is sent again; it does not
 //! decide what an answer means.
 
+#[cfg(feature = "people")]
+mod attended;
 mod builder;
 mod error;
 #[cfg(feature = "people")]
@@ -16,6 +18,8 @@ mod upload;
 #[cfg(feature = "people")]
 mod webhook;
 
+#[cfg(feature = "people")]
+pub use attended::Waiting;
 pub use builder::{Builder, Client, http};
 pub use error::ClientError;
 pub use send::Effort;

@@ -1,22 +1,21 @@
 //! The people's API: what the command line shows and asks for.
 
-use std::time::Duration;
-
 use api::people::{
-    AuditEntry, CancelRequest, Event, PipelineRequest, PipelineStarted, PipelineSummary, PipelineView,
-    RepositoryView, RerunRequest, TokenRequest, TokenResponse,
+    AuditEntry, CancelRequest, Cancelled, Event, PipelineRequest, PipelineStarted, PipelineSummary,
+    PipelineView, RepositoryView, RerunRequest, TokenRequest, TokenResponse,
 };
-use api::{PipelineId, TaskId};
+use api::{Outcome, PipelineId, PipelineOutcome, TaskId};
 use futures_util::{Stream, StreamExt as _, stream};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use crate::send::attempt;
+use crate::attended::{ANSWER, Repeat};
+use crate::send::{attempt, read};
 use crate::upload::NAME;
-use crate::{Client, ClientError, Effort};
+use crate::{Client, ClientError};
 
-/// How long one of these calls may take.
-const LIMIT: Duration = Duration::from_secs(30);
 /// The longest line of an event stream: one output chunk as JSON, with room.
 const LONGEST_LINE: usize = 32 * 1024 * 1024;
 
@@ -26,7 +25,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn start_pipeline(&self, request: &PipelineRequest) -> Result<PipelineStarted, ClientError> {
-        self.ask("/api/v1/pipelines", request, Effort::Once(LIMIT)).await
+        self.order("/api/v1/pipelines", request, Repeat::Never).await
     }
 
     /// The newest pipelines, newest first.
@@ -34,9 +33,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn pipelines(&self) -> Result<Vec<PipelineSummary>, ClientError> {
-        self.get("/api/v1/pipelines", Effort::Within(LIMIT))
-            .await?
-            .ok_or_else(crate::runner::empty)
+        self.look("/api/v1/pipelines").await
     }
 
     /// The newest of these pipelines, newest first.
@@ -44,9 +41,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn pipelines_which(&self, which: &Which<'_>) -> Result<Vec<PipelineSummary>, ClientError> {
-        self.get(&which.path(), Effort::Within(LIMIT))
-            .await?
-            .ok_or_else(crate::runner::empty)
+        self.look(&which.path()).await
     }
 
     /// Runs a pipeline's commit again.
@@ -58,12 +53,8 @@ impl Client {
         id: &PipelineId,
         request: &RerunRequest,
     ) -> Result<PipelineStarted, ClientError> {
-        self.ask(
-            &format!("/api/v1/pipelines/{id}/rerun"),
-            request,
-            Effort::Once(LIMIT),
-        )
-        .await
+        self.order(&format!("/api/v1/pipelines/{id}/rerun"), request, Repeat::Never)
+            .await
     }
 
     /// The repositories that the server knows.
@@ -71,9 +62,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn repositories(&self) -> Result<Vec<RepositoryView>, ClientError> {
-        self.get("/api/v1/repositories", Effort::Within(LIMIT))
-            .await?
-            .ok_or_else(crate::runner::empty)
+        self.look("/api/v1/repositories").await
     }
 
     /// What a job's newest attempt has written so far, piece by piece.
@@ -84,7 +73,10 @@ impl Client {
         &self,
         task: &TaskId,
     ) -> Result<impl Stream<Item = Result<Vec<u8>, ClientError>> + Send + use<>, ClientError> {
-        let response = attempt(self.request(Method::GET, &format!("/api/v1/jobs/{task}/log"))).await?;
+        let path = format!("/api/v1/jobs/{task}/log");
+        let response = self
+            .call(Repeat::Harmless, || self.request(Method::GET, &path))
+            .await?;
         Ok(pieces(response))
     }
 
@@ -94,23 +86,35 @@ impl Client {
     /// See [`ClientError`].
     pub async fn pipeline(&self, id: &PipelineId) -> Result<PipelineView, ClientError> {
         let path = format!("/api/v1/pipelines/{id}");
-        self.get(&path, Effort::Within(LIMIT))
-            .await?
-            .ok_or_else(crate::runner::empty)
+        self.look(&path).await
     }
 
-    /// Cancels a pipeline.
+    /// Cancels a pipeline; answers how it had ended before, where it had.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn cancel_pipeline(&self, id: &PipelineId, why: &str) -> Result<(), ClientError> {
+    pub async fn cancel_pipeline(
+        &self,
+        id: &PipelineId,
+        why: &str,
+    ) -> Result<Cancelled<PipelineOutcome>, ClientError> {
         let request = CancelRequest { why: why.to_owned() };
-        self.tell(
+        self.order(
             &format!("/api/v1/pipelines/{id}/cancel"),
             &request,
-            Effort::Within(LIMIT),
+            Repeat::Harmless,
         )
         .await
+    }
+
+    /// Cancels a job; answers how it had ended before, where it had.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn cancel_job(&self, task: &TaskId, why: &str) -> Result<Cancelled<Outcome>, ClientError> {
+        let request = CancelRequest { why: why.to_owned() };
+        self.order(&format!("/api/v1/jobs/{task}/cancel"), &request, Repeat::Harmless)
+            .await
     }
 
     /// Makes a resource-class token.
@@ -118,7 +122,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn create_token(&self, request: &TokenRequest) -> Result<TokenResponse, ClientError> {
-        self.ask("/api/v1/tokens", request, Effort::Once(LIMIT)).await
+        self.order("/api/v1/tokens", request, Repeat::Never).await
     }
 
     /// The audit log, oldest first, from after entry `after`.
@@ -127,9 +131,7 @@ impl Client {
     /// See [`ClientError`].
     pub async fn audit(&self, after: u64) -> Result<Vec<AuditEntry>, ClientError> {
         let path = format!("/api/v1/audit?after={after}");
-        self.get(&path, Effort::Within(LIMIT))
-            .await?
-            .ok_or_else(crate::runner::empty)
+        self.look(&path).await
     }
 
     /// An artifact's content, piece by piece.
@@ -145,7 +147,9 @@ impl Client {
             "/api/v1/jobs/{task}/artifacts/{}",
             utf8_percent_encode(name, NAME)
         );
-        let response = attempt(self.request(Method::GET, &path)).await?;
+        let response = self
+            .call(Repeat::Harmless, || self.request(Method::GET, &path))
+            .await?;
         Ok(pieces(response))
     }
 
@@ -175,13 +179,35 @@ impl Client {
             .await
     }
 
+    /// Reads something.
+    async fn look<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let response = self
+            .call(Repeat::Harmless, || self.request(Method::GET, path))
+            .await?;
+        answer(response).await
+    }
+
+    /// Asks for something to be done.
+    async fn order<B, T>(&self, path: &str, body: &B, repeat: Repeat) -> Result<T, ClientError>
+    where
+        B: Serialize + Sync + ?Sized,
+        T: DeserializeOwned,
+    {
+        let response = self
+            .call(repeat, || self.request(Method::POST, path).json(body))
+            .await?;
+        answer(response).await
+    }
+
     async fn event_stream(
         &self,
         path: &str,
         cursor: u64,
     ) -> Result<impl Stream<Item = Result<(u64, Event), ClientError>> + Send + use<>, ClientError> {
         let request = self.request(Method::GET, path).header("Last-Event-ID", cursor);
-        let response = attempt(request).await?;
+        let response = tokio::time::timeout(ANSWER, attempt(request))
+            .await
+            .unwrap_or(Err(ClientError::Deadline(ANSWER)))?;
         let reader = EventReader {
             bytes: Box::pin(response.bytes_stream()),
             buffer: Vec::new(),
@@ -223,6 +249,14 @@ impl Which<'_> {
         }
         path
     }
+}
+
+/// A whole body, which may take as long again as its beginning did.
+async fn answer<T: DeserializeOwned>(response: reqwest::Response) -> Result<T, ClientError> {
+    tokio::time::timeout(ANSWER, read(response))
+        .await
+        .unwrap_or(Err(ClientError::Deadline(ANSWER)))?
+        .ok_or_else(crate::runner::empty)
 }
 
 /// A body, piece by piece.

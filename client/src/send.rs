@@ -11,9 +11,9 @@ use serde::de::DeserializeOwned;
 use crate::{Client, ClientError};
 
 /// The first pause before a call is sent again.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The most that is read of an answer that is no success.
 const LONGEST_REFUSAL: usize = 64 * 1024;
 
@@ -109,10 +109,7 @@ impl Client {
 
 /// One try.
 pub(crate) async fn attempt(request: RequestBuilder) -> Result<Response, ClientError> {
-    let response = request
-        .send()
-        .await
-        .map_err(|error| ClientError::Transport(error.without_url()))?;
+    let response = request.send().await.map_err(ClientError::of_transport)?;
     let status = response.status();
     if status.is_success() {
         Ok(response)
@@ -152,7 +149,7 @@ fn fallback_code(status: StatusCode) -> ErrorCode {
     }
 }
 
-async fn read<T: DeserializeOwned>(response: Response) -> Result<Option<T>, ClientError> {
+pub(crate) async fn read<T: DeserializeOwned>(response: Response) -> Result<Option<T>, ClientError> {
     if response.status() == StatusCode::NO_CONTENT {
         return Ok(None);
     }
@@ -166,7 +163,7 @@ async fn read<T: DeserializeOwned>(response: Response) -> Result<Option<T>, Clie
 }
 
 /// Between half of a pause and all of it, so that many clients do not come back at once.
-fn jitter(pause: Duration) -> Duration {
+pub(crate) fn jitter(pause: Duration) -> Duration {
     let share = getrandom::u32().map_or(1.0, |random| f64::from(random) / f64::from(u32::MAX));
     pause.div_f64(2.0) + pause.mul_f64(share / 2.0)
 }

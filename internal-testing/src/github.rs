@@ -71,6 +71,7 @@ struct Inner {
     taken: Vec<Taken>,
     refused: Vec<(u16, String)>,
     troubles: VecDeque<Trouble>,
+    broken: Vec<(String, u16)>,
     limited_until: Option<Instant>,
     violations: Vec<String>,
     calls: usize,
@@ -180,6 +181,11 @@ impl GitHub {
     /// Each of these happens to one of the next calls, in order.
     pub fn trouble(&self, troubles: impl IntoIterator<Item = Trouble>) {
         self.inner().troubles.extend(troubles);
+    }
+
+    /// Answers every call for a repository with this status from now on.
+    pub fn break_repository(&self, repository: &str, status: u16) {
+        self.inner().broken.push((repository.to_owned(), status));
     }
 
     /// All statuses that were taken, in the order in which they came.
@@ -303,6 +309,13 @@ async fn answer(
         Some(Trouble::Lost) | None => {}
     }
     let repository = format!("{owner}/{name}");
+    let broken = lock(&inner)
+        .broken
+        .iter()
+        .find_map(|(one, status)| (*one == repository).then_some(*status));
+    if let Some(status) = broken {
+        return problem(status, "This repository is broken", None);
+    }
     let judged = judge(&inner, &repository, &sha, &headers, &body);
     if matches!(trouble, Some(Trouble::Lost)) {
         return broken_off();

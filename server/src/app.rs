@@ -1,7 +1,7 @@
 //! Puts the parts together, serves, and takes them apart in order.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use api::Secret;
@@ -149,6 +149,7 @@ impl App {
                 settings: config.git,
                 time_limit: config.time_limit,
                 wake,
+                complaint: Mutex::default(),
             },
             statuses,
             keeper,

@@ -16,6 +16,9 @@ use tokio::io::AsyncWriteExt;
 /// The longest that a sender may send nothing.
 const SILENCE: Duration = Duration::from_secs(60);
 
+/// How much of a body that is not taken is still read.
+const DISCARDED: usize = 64 * 1024 * 1024;
+
 /// What is being received, beside the jobs' folders.
 const INCOMING: &str = "incoming";
 
@@ -155,7 +158,32 @@ pub(crate) fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+/// Reads what is left of a body that is not taken: a sender that only writes would never see the answer on a connection
+/// that is closed under it.
+pub(crate) async fn discard(mut stream: BodyDataStream) {
+    let mut left = DISCARDED;
+    while left > 0
+        && let Ok(Some(Ok(bytes))) = tokio::time::timeout(SILENCE, stream.next()).await
+    {
+        left = left.saturating_sub(bytes.len());
+    }
+}
+
 async fn write(path: &Path, mut stream: BodyDataStream, limit: u64) -> Result<(u64, String), ArtifactError> {
+    let written = write_all(path, &mut stream, limit).await;
+    if matches!(written, Err(ArtifactError::Disk(_))) {
+        // What was written makes room for those that wait, before this one's sender is heard out.
+        let _gone = tokio::fs::remove_file(path).await;
+        discard(stream).await;
+    }
+    written
+}
+
+async fn write_all(
+    path: &Path,
+    stream: &mut BodyDataStream,
+    limit: u64,
+) -> Result<(u64, String), ArtifactError> {
     let mut file = tokio::fs::File::create_new(path).await?;
     let mut hash = Sha256::new();
     let mut size: u64 = 0;

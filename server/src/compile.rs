@@ -2,7 +2,7 @@
 //! why there is none. What was not done when the server ended is done after its next start.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use api::{Cause, Millis, PipelineId};
@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::complaint::Complaint;
 use crate::config::{GitSettings, Repository};
 use crate::git::{ConfigFile, GitError, Mirrors};
 
@@ -33,6 +34,8 @@ pub(crate) struct Compiler {
     pub(crate) time_limit: Option<Millis>,
     /// Told after each new pipeline.
     pub(crate) wake: Arc<Notify>,
+    /// What was said of a store that fails.
+    pub(crate) complaint: Mutex<Complaint>,
 }
 
 /// What a pipeline gets.
@@ -98,11 +101,20 @@ impl Compiler {
             Err(error) => Err(error),
         };
         if let Err(error) = done {
-            tracing::error!(pipeline.id = %id, error = crate::http::chain(&error), "pipeline could not be started");
+            let news = self.complaint().news(&error);
+            if let Some(error) = news {
+                tracing::error!(pipeline.id = %id, error, "pipeline could not be started; trying again until it can");
+            }
             // It stays uncompiled, so it is tried again; not at once, because the store is in trouble.
             tokio::time::sleep(AFTER_FAILURE).await;
+        } else if self.complaint().over() {
+            tracing::info!(pipeline.id = %id, "pipelines can be started again");
         }
         id
+    }
+
+    fn complaint(&self) -> MutexGuard<'_, Complaint> {
+        self.complaint.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn compile(&self, waiting: &Uncompiled) -> Result<Compiled, StoreError> {

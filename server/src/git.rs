@@ -110,10 +110,37 @@ impl Mirrors {
         if !self.has(&mirror, commit).await? {
             self.fetch_branches_and_tags(repository, &mirror).await?;
         }
+        self.refuse_other_objects(&mirror, commit).await?;
         if !self.has(&mirror, commit).await? {
             self.fetch_commit(repository, &mirror, commit).await?;
         }
         self.pin(&mirror, commit).await
+    }
+
+    /// Refuses what is there and is no commit: a tag, a tree, a file. Statuses and checkouts are of commits, so that
+    /// of a tag the commit has to be asked for that it points to.
+    async fn refuse_other_objects(&self, mirror: &Path, object: &str) -> Result<(), GitError> {
+        let kind = self.git.run(Some(mirror), &["cat-file", "-t", object]).await?;
+        let kind = String::from_utf8_lossy(&kind.stdout).trim().to_owned();
+        let what = match kind.as_str() {
+            // It is not there, or is one.
+            "" | "commit" => return Ok(()),
+            "tag" => "an annotated tag",
+            "tree" => "a folder (a tree)",
+            "blob" => "a file (a blob)",
+            other => other,
+        };
+        let commit = format!("{object}^{{commit}}");
+        let peeled = self
+            .git
+            .run(Some(mirror), &["rev-parse", "--verify", "--quiet", &commit])
+            .await?;
+        let commit = String::from_utf8_lossy(&peeled.stdout).trim().to_owned();
+        Err(GitError::Refused(if commit.is_empty() {
+            format!("{object} is {what}, and no commit")
+        } else {
+            format!("{object} is {what}, and no commit: the commit that it points to is {commit}")
+        }))
     }
 
     async fn make(&self, mirror: &Path) -> Result<(), GitError> {
@@ -157,10 +184,11 @@ impl Mirrors {
             }
             failed @ GitError::Failed(_) => failed,
         })?;
+        self.refuse_other_objects(mirror, commit).await?;
         if self.has(mirror, commit).await? {
             Ok(())
         } else {
-            Err(GitError::Refused(format!("{commit} is no commit")))
+            Err(GitError::Refused(format!("there is no commit {commit}")))
         }
     }
 

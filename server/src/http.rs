@@ -21,6 +21,8 @@ use api::runner::path;
 use api::{Millis, Secret};
 use axum::Router;
 use axum::http::StatusCode;
+use axum::middleware::map_response_with_state;
+use axum::response::Response;
 use axum::routing::{get, post, put};
 use store::Store;
 use tokio::sync::{Notify, Semaphore};
@@ -34,7 +36,7 @@ use crate::config::{Hook, Repository};
 use crate::git::Mirrors;
 use crate::room::Room;
 use crate::secrets::Secrets;
-use answer::Failure;
+use answer::{DiskIsFull, Failure};
 
 /// What the calls work with.
 #[derive(Debug)]
@@ -89,6 +91,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/ready", get(health::ready))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
+        .layer(map_response_with_state(Arc::clone(&shared), note_a_full_disk))
         .with_state(shared)
 }
 
@@ -124,6 +127,14 @@ fn people() -> Router<Arc<Shared>> {
         .route("/api/v1/tokens", post(people::create_token))
         .route("/api/v1/audit", get(people::audit))
         .route("/api/v1/repositories", get(people::repositories))
+}
+
+/// However many calls find no room, it is said once.
+async fn note_a_full_disk(shared: State, response: Response) -> Response {
+    if response.extensions().get::<DiskIsFull>().is_some() {
+        shared.room.full();
+    }
+    response
 }
 
 async fn unknown() -> Failure {

@@ -13,6 +13,7 @@ mod artifacts;
 mod auth;
 mod clock;
 mod compile;
+mod complaint;
 pub mod config;
 mod error;
 mod git;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::{Millis, TaskId};
-use store::{Reach, Removal, Removed, Store, StoreError, Time};
+use store::{Reach, Removal, Removed, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::artifacts::Artifacts;
@@ -13,10 +13,8 @@ use crate::config::Retention;
 const AT_ONCE: u32 = 32;
 /// The pause between two pieces: others write too.
 const BREATH: Duration = Duration::from_millis(5);
-/// An absence that is more likely a wall clock that was set wrong.
-const STRANGE: Millis = Millis::seconds(7 * 24 * 3600);
-/// How long nothing is removed after it: time to set the clock right.
-const GRACE: Duration = Duration::from_secs(24 * 3600);
+/// An absence of which only a part makes anything older, because it may be a wall clock that was set wrong.
+const LONG: Millis = Millis::seconds(24 * 3600);
 /// After how many looks all of the artifacts' folder is looked at, for files that nobody names.
 const SWEEP_EVERY: u32 = 24;
 const MEBIBYTE: u64 = 1024 * 1024;
@@ -40,12 +38,11 @@ impl Keeper {
 
     async fn for_ever(&self) {
         let away = self.store.away();
-        if away > STRANGE {
+        if away > LONG {
             tracing::warn!(
                 away_days = away.0 / 86_400_000,
-                "the clock says that the server was away for long: nothing is removed for a day, in case the clock is wrong"
+                "the clock says that the server was away for long, or it was set wrong: retention counts one day of it"
             );
-            tokio::time::sleep(GRACE).await;
         }
         for look in 0_u32.. {
             if let Err(error) = self.look(look % SWEEP_EVERY == 0).await {
@@ -64,6 +61,7 @@ impl Keeper {
     async fn look(&self, sweep: bool) -> Result<(), StoreError> {
         // What an earlier process was at.
         self.finish().await?;
+        self.store.note_presence().await?;
         let settings = &self.settings;
         for (what, age, name) in [
             (Removed::Pipeline, settings.pipelines, "pipelines"),
@@ -71,7 +69,7 @@ impl Keeper {
             (Removed::Artifacts, settings.artifacts, "artifacts"),
         ] {
             if let Some(age) = age {
-                let before = Time(self.store.now().0.saturating_sub(age.0));
+                let before = self.store.older_than(age);
                 let why = format!("{name} are kept for {}", in_words(age));
                 self.remove(what, Reach::EndedBefore(before), &why).await?;
             }
@@ -156,7 +154,7 @@ impl Keeper {
     }
 
     async fn trim_audit(&self, age: Millis) -> Result<(), StoreError> {
-        let before = Time(self.store.now().0.saturating_sub(age.0));
+        let before = self.store.older_than(age);
         let mut gone = 0;
         loop {
             match self.store.trim_audit(before).await? {

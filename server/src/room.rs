@@ -15,6 +15,9 @@ const RHYTHM: Duration = Duration::from_secs(10);
 /// The reserve where none is configured: this much, or a twentieth of a smaller disk.
 const RESERVE: u64 = 512 * 1024 * 1024;
 const SHARE: u64 = 20;
+/// A disk that was full has room again once it has so much, and nothing found none for so long.
+const ROOMY: u64 = 8 * MEBIBYTE;
+const SETTLED: Duration = Duration::from_secs(5);
 const MEBIBYTE: u64 = 1024 * 1024;
 
 /// The disk of the data folder.
@@ -30,6 +33,8 @@ pub(crate) struct Room {
 struct Seen {
     at: Option<Instant>,
     low: Option<Low>,
+    /// When something last found no room, until there is some again.
+    full: Option<Instant>,
 }
 
 /// There is less than there must be.
@@ -59,7 +64,14 @@ impl Room {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.at.is_none_or(|at| at.elapsed() >= FRESH) {
             seen.at = Some(Instant::now());
-            let low = self.look();
+            let free = self.look();
+            let low = free.and_then(|(free, least)| (free < least).then_some(Low { free, least }));
+            if seen.full.is_some_and(|full| full.elapsed() >= SETTLED)
+                && free.is_none_or(|(free, _)| free >= ROOMY)
+            {
+                seen.full = None;
+                tracing::info!(folder = %self.folder.display(), "the disk is full no more: what is sent is stored again");
+            }
             match (seen.low, low) {
                 (None, Some(low)) => tracing::error!(folder = %self.folder.display(), "{low}"),
                 (Some(_), None) => {
@@ -72,7 +84,24 @@ impl Room {
         seen.low
     }
 
-    fn look(&self) -> Option<Low> {
+    /// Something could not be stored for want of room. It is said in the log once, until there is room again.
+    pub(crate) fn full(&self) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.full.replace(Instant::now()).is_none() {
+            tracing::error!(
+                folder = %self.folder.display(),
+                "the disk of the data folder is full: what jobs send is refused with 507 and waits for room with them"
+            );
+        }
+    }
+
+    /// Whether so many bytes would fit, as far as can be told.
+    pub(crate) fn fits(&self, bytes: u64) -> bool {
+        self.look().is_none_or(|(free, _)| bytes <= free)
+    }
+
+    /// How much is free and how much should be, in bytes; none where that cannot be told.
+    fn look(&self) -> Option<(u64, u64)> {
         let disk = match statvfs(&self.folder) {
             Ok(disk) => disk,
             Err(error) => {
@@ -85,7 +114,7 @@ impl Room {
         let least = self
             .least
             .unwrap_or_else(|| RESERVE.min(disk.blocks().saturating_mul(unit) / SHARE));
-        (free < least).then_some(Low { free, least })
+        Some((free, least))
     }
 }
 

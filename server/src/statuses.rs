@@ -6,6 +6,7 @@
 
 mod lane;
 mod pace;
+mod turns;
 
 use std::sync::Arc;
 

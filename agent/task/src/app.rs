@@ -210,6 +210,7 @@ impl Job {
             client: self.client.clone(),
             control: self.control.clone(),
             keeper: self.keeper.clone(),
+            patience: Limits::default().patience,
             limit: self.call_limit(),
         };
         workers.spawn(shipper.run());

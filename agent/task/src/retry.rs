@@ -5,6 +5,9 @@ use std::time::Duration;
 /// The first pause.
 const FIRST: Duration = Duration::from_millis(100);
 
+/// How long it is waited for room on the server's disk: time for somebody to make some.
+pub(crate) const FULL_SERVER: Duration = Duration::from_secs(600);
+
 /// Pauses that double up to a longest one.
 #[derive(Debug)]
 pub(crate) struct Backoff {

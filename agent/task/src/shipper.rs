@@ -9,7 +9,7 @@ use sys::process::boot_time_now;
 
 use crate::control::{Control, Stop};
 use crate::heartbeat::Keeper;
-use crate::retry::Backoff;
+use crate::retry::{Backoff, FULL_SERVER};
 use crate::spool::Spool;
 
 /// About how much goes in one call; a single chunk may be more.
@@ -22,6 +22,8 @@ pub(crate) struct Shipper {
     pub(crate) client: Client,
     pub(crate) control: Control,
     pub(crate) keeper: Keeper,
+    /// How long a writer waits for the spool while the server has room.
+    pub(crate) patience: Duration,
     /// How long one call may take.
     pub(crate) limit: Duration,
 }
@@ -44,6 +46,7 @@ impl Shipper {
                 Ok(answer) if answer.stored >= first => {
                     self.keeper.renew(sent);
                     self.spool.stored(answer.stored);
+                    self.spool.set_patience(self.patience);
                     backoff.reset();
                     most = (most * 2).min(BATCH);
                 }
@@ -60,6 +63,10 @@ impl Shipper {
                 }
                 Err(error) => {
                     tracing::debug!(error = %error.chain(), "output is sent again");
+                    if error.status() == Some(507) {
+                        // It is there and will have room again: better a step that waits than output that is lost.
+                        self.spool.set_patience(FULL_SERVER);
+                    }
                     // Too large, or too slow for the time that it had.
                     if count > 1 {
                         most /= 2;

@@ -101,14 +101,20 @@ impl Spool {
         }
     }
 
+    /// Changes how long a writer waits for room, also for one that waits already.
+    pub(crate) fn set_patience(&self, patience: Duration) {
+        lock(&self.inner).limits.patience = patience;
+    }
+
     /// Keeps a piece. Waits for room if there is none, but never longer than the limits' patience, and not at
     /// all while output is being lost anyway.
     pub(crate) async fn append(&self, piece: Piece) {
-        let deadline = Instant::now() + lock(&self.inner).limits.patience;
+        let began = Instant::now();
         let mut piece = piece;
         loop {
             // Before the look, so that room that is made in between is not missed.
             let freed = self.freed.notified();
+            let deadline = began + lock(&self.inner).limits.patience;
             match lock(&self.inner).take(piece, Instant::now() >= deadline) {
                 Some(waiting) => piece = waiting,
                 None => break,

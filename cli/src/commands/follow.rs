@@ -7,17 +7,19 @@ use std::time::Duration;
 use anyhow::Context as _;
 use api::people::{Event, EventKind};
 use api::{Cause, PipelineId, PipelineOutcome};
-use client::Client;
+use client::{Client, ClientError};
 use futures_util::StreamExt as _;
 use tokio::time::Instant;
 
 use crate::config::Follow;
 use crate::error::{Ending, Failure};
-use crate::output::View;
+use crate::output::{self, View};
 use crate::which;
 
 /// How long a server may be away.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A connection that held for as long without any event was one.
+const HELD: Duration = Duration::from_secs(5);
 /// The pause before a lost connection is made again.
 const PAUSE: Duration = Duration::from_millis(300);
 
@@ -76,15 +78,19 @@ async fn watch<T>(
     mut take: impl FnMut(&Event) -> ControlFlow<T>,
 ) -> anyhow::Result<T> {
     let mut cursor = 0;
-    let mut heard: Option<Instant> = None;
+    let mut met = false;
+    let mut absence = Absence::default();
     loop {
+        let began = Instant::now();
         let error = match client.events(pipeline, cursor).await {
             Ok(events) => {
+                met = true;
                 let mut events = pin!(events);
-                loop {
+                let broken = loop {
                     match events.next().await {
                         Some(Ok((at, event))) => {
-                            (cursor, heard) = (at, Some(Instant::now()));
+                            cursor = at;
+                            absence.over();
                             if let ControlFlow::Break(end) = take(&event) {
                                 return Ok(end);
                             }
@@ -92,18 +98,54 @@ async fn watch<T>(
                         Some(Err(error)) => break Some(error),
                         None => break None,
                     }
+                };
+                if began.elapsed() >= HELD {
+                    absence.over();
                 }
+                broken
             }
-            Err(error) if error.may_pass() => Some(error),
+            // A server that was never there is told at once.
+            Err(error) if met && error.may_pass() => Some(error),
             Err(error) => return Err(error).context("cannot follow the pipeline"),
         };
-        // A server that was never there is told at once.
-        if heard.is_none_or(|heard| heard.elapsed() > PATIENCE) {
+        if absence.goes_on(error.as_ref()) > PATIENCE {
             return match error {
                 Some(error) => Err(error).context("cannot follow the pipeline"),
                 None => Err(anyhow::anyhow!("the server sends no events")),
             };
         }
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// The time without a server, of which is told once that it began and once that it ended.
+#[derive(Debug, Default)]
+struct Absence {
+    since: Option<Instant>,
+    told: bool,
+}
+
+impl Absence {
+    /// The connection broke, or could not be made. How long there has been none.
+    fn goes_on(&mut self, error: Option<&ClientError>) -> Duration {
+        let away = self.since.get_or_insert_with(Instant::now).elapsed();
+        if let Some(error) = error
+            && !self.told
+        {
+            self.told = true;
+            let left = PATIENCE.saturating_sub(away).as_secs();
+            output::complain(&format!(
+                "lost the server ({}); trying again for up to {left} s",
+                error.chain()
+            ));
+        }
+        away
+    }
+
+    /// The server is there.
+    fn over(&mut self) {
+        if std::mem::take(self).told {
+            output::complain("the server is there again");
+        }
     }
 }

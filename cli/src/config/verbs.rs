@@ -83,6 +83,8 @@ pub(crate) struct Logs {
 pub(crate) struct Cancel {
     /// The pipeline's id, or its beginning [default: the only one that runs here].
     pub(crate) pipeline: Option<PipelineId>,
+    /// Only this job of it.
+    pub(crate) job: Option<String>,
     /// Why, for people.
     #[arg(long, default_value = "")]
     pub(crate) why: String,

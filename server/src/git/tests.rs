@@ -153,6 +153,44 @@ async fn an_unknown_commit_and_a_missing_source_are_certain() {
 }
 
 #[tokio::test]
+async fn what_is_no_commit_is_told_by_what_it_is() {
+    let source = Source::new();
+    let commit = source.commit("a", "1");
+    source.git(&["tag", "--annotate", "v1", "--message", "One"]);
+    source.git(&[
+        "tag",
+        "--annotate",
+        "of-a-tree",
+        "--message",
+        "Tree",
+        "HEAD^{tree}",
+    ]);
+    let (_data, mirrors) = mirrors();
+    let repository = source.repository();
+
+    for (name, words) in [
+        (
+            "v1",
+            format!("is an annotated tag, and no commit: the commit that it points to is {commit}"),
+        ),
+        ("of-a-tree", "is an annotated tag, and no commit".to_owned()),
+        ("HEAD^{tree}", "is a folder (a tree), and no commit".to_owned()),
+        ("HEAD:a", "is a file (a blob), and no commit".to_owned()),
+    ] {
+        let object = source.git(&["rev-parse", name]);
+
+        let refused = mirrors.fetch(&repository, &object).await;
+
+        assert_eq!(
+            refused,
+            Err(GitError::Refused(format!("{object} {words}"))),
+            "{name}"
+        );
+    }
+    mirrors.fetch(&repository, &commit).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_source_that_refuses_connections_may_come_back() {
     let (_data, mirrors) = mirrors();
     let port = {

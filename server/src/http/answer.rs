@@ -16,7 +16,12 @@ use crate::room::Low;
 pub(crate) struct Failure {
     status: StatusCode,
     error: ApiError,
+    disk_is_full: bool,
 }
+
+/// Marks an answer to what could not be stored for want of room.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DiskIsFull;
 
 /// What a handler answers.
 pub(crate) type Answer<T> = Result<T, Failure>;
@@ -31,6 +36,7 @@ impl Failure {
                 message: message.into(),
                 first_missing: None,
             },
+            disk_is_full: false,
         }
     }
 
@@ -94,17 +100,23 @@ impl Failure {
 
     /// 507.
     pub(crate) fn disk_full() -> Self {
-        Self::new(
-            StatusCode::INSUFFICIENT_STORAGE,
-            ErrorCode::InsufficientStorage,
-            "the server's disk is full",
-        )
+        Self {
+            disk_is_full: true,
+            ..Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                ErrorCode::InsufficientStorage,
+                "the server's disk is full",
+            )
+        }
     }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.error)).into_response();
+        if self.disk_is_full {
+            response.extensions_mut().insert(DiskIsFull);
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             let challenge = axum::http::HeaderValue::from_static("Bearer");
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
@@ -138,10 +150,7 @@ impl From<Refusal> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Full { .. } => {
-                tracing::error!(error = chain(&error), "the store is full");
-                Self::disk_full()
-            }
+            StoreError::Full { .. } => Self::disk_full(),
             StoreError::Closed => Self::unavailable("the server is stopping"),
             StoreError::NoPipeline(_) => Self::not_found(error.to_string()),
             error => {

@@ -16,10 +16,11 @@ use store::Removed;
 use tokio_util::io::ReaderStream;
 
 use super::answer::{Answer, Failure};
+use super::body;
 use super::caller::{Admin, Place};
 use super::reports::Done;
 use super::{Shared, State};
-use crate::artifacts::{ArtifactError, is_safe_name, is_sha256};
+use crate::artifacts::{ArtifactError, discard, is_safe_name, is_sha256};
 
 /// Takes an artifact. It is known only once it is on disk whole, as its sender announced it.
 pub(super) async fn put(
@@ -29,16 +30,21 @@ pub(super) async fn put(
     request: Request,
 ) -> Answer<Json<Done>> {
     let name = safe_name(name)?;
-    let (parts, body) = request.into_parts();
+    let (parts, content) = request.into_parts();
     let sha256 = announced(&parts.headers)?;
     // Before a byte is written: an attempt that is over must not fill the disk.
     let _order = shared
         .store
         .heartbeat(&place.attempt, place.instance.clone())
         .await??;
+    let length = body::announced(&parts.headers).and_then(|length| u64::try_from(length).ok());
+    if length.is_some_and(|length| length <= shared.largest_artifact && !shared.room.fits(length)) {
+        discard(content.into_data_stream()).await;
+        return Err(Failure::disk_full());
+    }
     let size = shared
         .artifacts
-        .receive(&place.attempt, body, &sha256, shared.largest_artifact)
+        .receive(&place.attempt, content, &sha256, shared.largest_artifact)
         .await?;
     shared
         .store

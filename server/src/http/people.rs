@@ -1,12 +1,12 @@
 //! The people's API: pipelines, jobs, tokens, audit. Every call needs an admin token.
 
 use api::people::{
-    AuditEntry, CancelRequest, PipelineRequest, PipelineStarted, PipelineSummary, PipelineView,
+    AuditEntry, CancelRequest, Cancelled, PipelineRequest, PipelineStarted, PipelineSummary, PipelineView,
     RepositoryView, RerunRequest, TokenRequest, TokenResponse,
 };
 use api::runner::presence::CancelOrder;
 use api::runner::task::{Chunk, Content};
-use api::{PipelineId, TaskId};
+use api::{Outcome, PipelineId, PipelineOutcome, TaskId};
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State as FromState};
@@ -21,7 +21,6 @@ use super::State;
 use super::answer::{Answer, Failure};
 use super::body::{Decoded, Optional};
 use super::caller::Admin;
-use super::reports::Done;
 use crate::git::is_commit;
 
 /// How much of a log is read at once, in bytes.
@@ -115,9 +114,11 @@ pub(super) async fn rerun(
         }
         Rerun::NotFound => Err(Failure::not_found("there is no such pipeline")),
         Rerun::NotEnded => Err(Failure::conflict(
-            "the pipeline has not ended, so nobody knows what of it does not succeed",
+            "the pipeline still runs: wait for its end, or cancel it first",
         )),
-        Rerun::NothingToDo => Err(Failure::conflict("all jobs of the pipeline succeeded")),
+        Rerun::NothingToDo => Err(Failure::conflict(
+            "all jobs of the pipeline succeeded: there is nothing to run again but all of it",
+        )),
     }
 }
 
@@ -138,12 +139,11 @@ pub(super) async fn cancel_pipeline(
     _admin: Admin,
     Path(id): Path<PipelineId>,
     Optional(request): Optional<CancelRequest>,
-) -> Answer<Json<Done>> {
-    if shared.store.cancel_pipeline(&id, order(request)).await? {
-        Ok(Json(Done {}))
-    } else {
-        Err(Failure::not_found("there is no such pipeline"))
-    }
+) -> Answer<Json<Cancelled<PipelineOutcome>>> {
+    let cancelled = shared.store.cancel_pipeline(&id, order(request)).await?;
+    cancelled
+        .map(Json)
+        .ok_or_else(|| Failure::not_found("there is no such pipeline"))
 }
 
 /// Cancels a job.
@@ -152,12 +152,11 @@ pub(super) async fn cancel_job(
     _admin: Admin,
     Path(task): Path<TaskId>,
     Optional(request): Optional<CancelRequest>,
-) -> Answer<Json<Done>> {
-    if shared.store.cancel_job(&task, order(request)).await? {
-        Ok(Json(Done {}))
-    } else {
-        Err(Failure::not_found("there is no such job"))
-    }
+) -> Answer<Json<Cancelled<Outcome>>> {
+    let cancelled = shared.store.cancel_job(&task, order(request)).await?;
+    cancelled
+        .map(Json)
+        .ok_or_else(|| Failure::not_found("there is no such job"))
 }
 
 fn order(request: Option<CancelRequest>) -> CancelOrder {

@@ -11,6 +11,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::pace::{Backoff, Pace};
+use super::turns::Turns;
+use crate::complaint::Complaint;
 use crate::config::StatusAccess;
 
 /// How many of the outbox are looked at together.
@@ -28,6 +30,8 @@ const FAILURE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_se
 const LIMITED: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
 /// The wait after the store failed.
 const STORE_FAILURE: Duration = Duration::from_secs(1);
+/// How long the failures of a status are remembered after the moment of its next try, where it has gone meanwhile.
+const REMEMBERED: Duration = Duration::from_secs(3600);
 /// How much of an answer is read.
 const LONGEST_ANSWER: usize = 64 * 1024;
 
@@ -49,6 +53,8 @@ pub(super) struct Lane {
     /// The statuses that failed, each with the moment before which it is not sent again, so that one that the
     /// provider cannot take does not hold back the others.
     failed: HashMap<i64, (Backoff, Instant)>,
+    /// Whose turn it is.
+    turns: Turns,
     /// What was last said of a repository's refusals, so that it is said once.
     complaints: HashMap<String, String>,
 }
@@ -94,6 +100,7 @@ impl Lane {
             unreachable: Backoff::new(FAILURE.0, FAILURE.1),
             limited: Backoff::new(LIMITED.0, LIMITED.1),
             failed: HashMap::new(),
+            turns: Turns::default(),
             complaints: HashMap::new(),
         }
     }
@@ -101,12 +108,23 @@ impl Lane {
     /// Sends until it is told to stop.
     pub(super) async fn run(mut self, stopping: CancellationToken) {
         let mut changes = self.store.changes();
+        let mut complaint = Complaint::default();
         while !stopping.is_cancelled() {
             changes.borrow_and_update();
-            let next = self.next(&stopping).await.unwrap_or_else(|error| {
-                tracing::error!(error = crate::http::chain(&error), "statuses could not be read");
-                Next::Pause(Instant::now() + STORE_FAILURE)
-            });
+            let next = match self.next(&stopping).await {
+                Ok(next) => {
+                    if complaint.over() {
+                        tracing::info!("the store takes what became of statuses again");
+                    }
+                    next
+                }
+                Err(error) => {
+                    if let Some(error) = complaint.news(&error) {
+                        tracing::error!(error, "what became of statuses could not be read or noted");
+                    }
+                    Next::Pause(Instant::now() + STORE_FAILURE)
+                }
+            };
             let pause = match next {
                 Next::Look => continue,
                 Next::Stop => return,
@@ -132,17 +150,21 @@ impl Lane {
         if earliest > Instant::now() {
             return Ok(Next::Pause(earliest));
         }
-        let unsent = self.store.unsent_statuses(&self.repositories, BATCH).await?;
-        self.failed
-            .retain(|number, _| unsent.iter().any(|one| one.number == *number));
         let now = Instant::now();
-        let due = |one: &&UnsentStatus| {
-            self.failed
-                .get(&one.number)
-                .is_none_or(|(_, until)| *until <= now)
-        };
-        let Some(status) = unsent.iter().find(due) else {
-            return Ok(Next::Rest(self.failed.values().map(|(_, until)| *until).min()));
+        self.failed.retain(|_, (_, until)| *until + REMEMBERED > now);
+        let waits = |until: &Instant| *until > now;
+        let put_off: Vec<i64> = self
+            .failed
+            .iter()
+            .filter_map(|(number, (_, until))| waits(until).then_some(*number))
+            .collect();
+        let unsent = self
+            .store
+            .unsent_statuses(&self.repositories, &put_off, BATCH)
+            .await?;
+        let Some(status) = self.turns.next(&unsent) else {
+            let again = self.failed.values().map(|(_, until)| *until);
+            return Ok(Next::Rest(again.filter(waits).min()));
         };
         self.pace.took(now);
         let outcome = tokio::select! {

@@ -216,7 +216,7 @@ pub enum Rerun {
     Started(PipelineId),
     /// There is no such pipeline.
     NotFound,
-    /// What did not succeed is known only at the end.
+    /// It still runs, so that it would run twice; and what did not succeed is known only at the end.
     NotEnded,
     /// All of it succeeded.
     NothingToDo,

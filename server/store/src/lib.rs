@@ -7,6 +7,7 @@
 //!
 //! It does not speak HTTP, does not read configs and does not keep artifacts' bytes.
 
+mod absence;
 mod clock;
 mod environment;
 mod error;

@@ -16,6 +16,7 @@ mod effects;
 pub(crate) mod events;
 pub(crate) mod inbox;
 pub(crate) mod jobs;
+mod log;
 pub(crate) mod memory;
 pub(crate) mod meta;
 pub(crate) mod open;

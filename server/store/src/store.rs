@@ -16,6 +16,7 @@ use queue::Time;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::absence::Absences;
 use crate::clock::{self, Clock};
 use crate::error::StoreError;
 use crate::input::Settings;
@@ -44,6 +45,8 @@ struct Shared {
     clock: Arc<Clock>,
     identity: Identity,
     away: Millis,
+    absences: Absences,
+    recovery: Option<String>,
 }
 
 impl Store {
@@ -75,6 +78,8 @@ impl Store {
                 clock,
                 identity: opened.identity,
                 away: opened.away,
+                absences: opened.absences,
+                recovery: opened.recovery,
             }),
         })
     }
@@ -114,11 +119,25 @@ impl Store {
         self.shared.clock.now()
     }
 
+    /// What was found, in words, when the store was opened and nobody had closed it before; none where nothing was
+    /// wrong with it.
+    #[must_use]
+    pub fn recovery(&self) -> Option<&str> {
+        self.shared.recovery.as_deref()
+    }
+
     /// How much later it was, by the wall clock, when the store was opened, than when it last wrote something. More
     /// than anybody was away for tells of a clock that was set wrong.
     #[must_use]
     pub fn away(&self) -> Millis {
         self.shared.away
+    }
+
+    /// What is from before this moment is older than `age`. Of a time that nobody had the store open, which the wall
+    /// clock alone tells of, no more than a day counts.
+    #[must_use]
+    pub fn older_than(&self, age: Millis) -> Time {
+        self.shared.absences.older_than(age, self.now())
     }
 
     /// The task token of an attempt. It is not stored; the server's key makes it again.

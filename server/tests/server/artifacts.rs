@@ -2,8 +2,9 @@
 
 use api::runner::ErrorCode;
 use api::runner::claim::Claim;
+use api::runner::path;
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{ONE_JOB, Repo, Server, TaskAgent, sha256};
 
@@ -118,6 +119,56 @@ async fn a_file_where_another_artifact_needs_a_folder_is_refused() {
     assert!(sentence.contains("`x/y` beside `x`"), "{sentence}");
     let sentence = above.refused(409, ErrorCode::Conflict).message;
     assert!(sentence.contains("`a` beside `a/b`"), "{sentence}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn only_the_artifacts_of_the_attempt_that_counts_are_there() {
+    let config = "jobs: {build: {retry: infra, steps: [checkout, run: make]}}\n";
+    let (repo, commit) = Repo::with_config("acme/app", config);
+    let server = Server::start_with(&[&repo], |config| config.terms.window = api::Millis(50)).await;
+    let mut agent = server.agent("agent-1").await;
+    let pipeline = server.push(&repo, &commit).await;
+    let first = agent.claim(&server).await;
+    let lost = TaskAgent::of(&server, &first);
+    lost.task().await.ok::<Value>();
+    for step in [0, 1] {
+        lost.began(step).await.ok::<Value>();
+    }
+    for name in ["x", "only-of-the-first"] {
+        lost.upload(name, b"one", &sha256(b"one")).await.ok::<Value>();
+    }
+    let fail = json!({"allocation": first.attempt, "timestamp": 1, "message": "bG9zdA=="});
+    lost.post(path::FAIL, fail).await.ok::<Value>();
+    let gone = json!({
+        "attempt": first.attempt, "holder": agent.holder(), "place_removed": true,
+        "cause": {"kind": "evicted", "resource": "memory"},
+    });
+    server.post(&agent.token, path::CAUSE, &gone).await.ok::<Value>();
+    agent.holds.clear();
+
+    let second = agent.claim(&server).await;
+    let task = TaskAgent::of(&server, &second);
+    task.task().await.ok::<Value>();
+    task.upload("x/y", b"two", &sha256(b"two")).await.ok::<Value>();
+    task.finish("succeeded", 0).await.ok::<Value>();
+
+    assert_eq!(second.attempt.number, 2);
+    let view = server.pipeline(pipeline.summary.id.as_str()).await;
+    let names: Vec<&str> = view.jobs[0]
+        .artifacts
+        .iter()
+        .map(|artifact| artifact.name.as_str())
+        .collect();
+    assert_eq!(names, ["x/y"]);
+    let get = async |name: &str| {
+        let path = format!("/api/v1/jobs/{}/artifacts/{name}", second.attempt.task);
+        server.get(&server.admin, &path).await
+    };
+    assert_eq!(get("x/y").await.text(), "two");
+    for name in ["x", "only-of-the-first"] {
+        get(name).await.refused(404, ErrorCode::NotFound);
+    }
     server.stop().await;
 }
 

@@ -14,6 +14,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{ONE_JOB, Reply, Repo, Server, TaskAgent, push_payload, sha256, within};
+use crate::said::Said;
 
 const MEBIBYTE: u64 = 1024 * 1024;
 
@@ -112,9 +113,21 @@ async fn until_ready_says(server: &Server, status: &str) -> Value {
     .await
 }
 
+/// Waits until the log says something. Whoever asks whether the server is ready lets it look at the disk.
+async fn until_said(server: &Server, said: &Said, words: &str) {
+    within(async {
+        while said.count(words) == 0 {
+            ready(server).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_disk_that_gets_full_lets_what_runs_finish_and_takes_nothing_new() {
     let Some(disk) = small_disk() else { return };
+    let (said, _listening) = Said::listen();
     let (repo, commit) = Repo::with_config("acme/app", ONE_JOB);
     let server = Server::start_with(&[&repo], |config| {
         config.data = disk.path().join("data");
@@ -152,12 +165,22 @@ async fn a_disk_that_gets_full_lets_what_runs_finish_and_takes_nothing_new() {
     let full = task.output(1, 2, &long).await;
     full.refused(507, ErrorCode::InsufficientStorage);
     let content = vec![7; 2 * 1024 * 1024];
-    let full = task.upload("large", &content, &sha256(&content)).await;
-    full.refused(507, ErrorCode::InsufficientStorage);
+    for _ in 0..3 {
+        let full = task.upload("large", &content, &sha256(&content)).await;
+        full.refused(507, ErrorCode::InsufficientStorage);
+        let full = task.output(1, 2, &long).await;
+        full.refused(507, ErrorCode::InsufficientStorage);
+    }
+    assert_eq!(said.count("the disk of the data folder is full"), 1);
+    assert_eq!(said.count("the disk is full no more"), 0);
     rest.remove();
 
     // What was kept back comes, and the job ends as it should.
     task.output(1, 2, &long).await.ok::<Value>();
+    task.upload("large", &content, &sha256(&content))
+        .await
+        .ok::<Value>();
+    until_said(&server, &said, "the disk is full no more").await;
     task.ended(1, 0).await.ok::<Value>();
     task.finish("succeeded", 2).await.ok::<Value>();
     let view: PipelineView = server.pipeline(first.summary.id.as_str()).await;
@@ -168,5 +191,13 @@ async fn a_disk_that_gets_full_lets_what_runs_finish_and_takes_nothing_new() {
     until_ready_says(&server, "OK").await;
     let again = deliver(&server, &another).await;
     assert_eq!(again.status, 202, "{}", again.text());
+    for words in [
+        "less than 24 MiB",
+        "there is room on the disk again",
+        "the disk of the data folder is full",
+        "the disk is full no more",
+    ] {
+        assert_eq!(said.count(words), 1, "{words}");
+    }
     server.stop().await;
 }

@@ -13,6 +13,7 @@ mod polls;
 mod private;
 mod rerun;
 mod retention;
+mod said;
 mod secrets;
 mod start;
 mod statuses;

@@ -135,6 +135,52 @@ async fn one_status_that_fails_does_not_hold_back_the_others() {
     drop(server);
 }
 
+/// A hundred and twenty statuses of one repository that the provider answers with `status`, then one of another.
+async fn others_go_on_beside_a_repository_that_gets(status: u16) {
+    let jobs: String = (0..120)
+        .map(|number| format!("  job{number}: {{steps: [run: 'true']}}\n"))
+        .collect();
+    let (broken, commit) = Repo::with_config("acme/broken", &format!("jobs:\n{jobs}"));
+    let (repo, sound) = Repo::with_config(NAME, ONE_JOB);
+    let github = GitHub::start();
+    github.add_repository(NAME, repo.path());
+    github.break_repository(&broken.name, status);
+    let server = Server::start_with(&[&broken, &repo], |config| {
+        config.statuses = [broken.name.as_str(), NAME]
+            .map(|name| StatusAccess::github(name, Some(&github.api_url()), Secret::new(TOKEN)).unwrap())
+            .into();
+    })
+    .await;
+    server.push(&broken, &commit).await;
+    wait::until_async("many calls", PATIENCE, || async {
+        (github.calls() >= 15).then_some(())
+    })
+    .await;
+
+    let view = server.push(&repo, &sound).await;
+
+    shown(&github, &sound, "goatherd/build", "pending").await;
+    assert!(github.calls() < 100, "{} calls came first", github.calls());
+    let path = format!("/api/v1/pipelines/{}/cancel", view.summary.id);
+    server
+        .post(&server.admin, &path, &serde_json::json!({"why": "enough"}))
+        .await
+        .ok::<serde_json::Value>();
+    shown(&github, &sound, "goatherd/build", "error").await;
+    assert_in_order(&github, &sound, "goatherd/build");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_hundred_statuses_that_fail_do_not_hold_back_another_repository() {
+    others_go_on_beside_a_repository_that_gets(503).await;
+}
+
+#[tokio::test]
+async fn a_hundred_statuses_that_are_refused_do_not_hold_back_another_repository() {
+    others_go_on_beside_a_repository_that_gets(404).await;
+}
+
 #[tokio::test]
 async fn a_wrong_token_is_recorded_with_what_to_do_and_a_right_one_heals_it() {
     let (repo, commit) = Repo::with_config(NAME, ONE_JOB);

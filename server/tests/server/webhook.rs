@@ -2,7 +2,7 @@
 
 use api::people::PipelineSummary;
 use api::runner::ErrorCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::harness::{ONE_JOB, Repo, SECRET, Server, push_payload, signature, within};
@@ -237,5 +237,50 @@ async fn an_accepted_push_is_in_the_audit_log() {
             && (entry.subject == view.summary.id.as_str() || entry.detail.contains(view.summary.id.as_str()))
     });
     assert!(found, "{audit:?}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_push_of_what_is_no_commit_ends_at_once_and_says_what_it_is() {
+    let (repo, commit) = Repo::with_config("acme/app", ONE_JOB);
+    repo.git(&["tag", "--annotate", "v1", "--message", "One"]);
+    let server = Server::start(&[&repo]).await;
+    let tag = repo.git(&["rev-parse", "v1"]);
+    let tree = repo.git(&["rev-parse", "HEAD^{tree}"]);
+    let unknown = "0123456789abcdef0123456789abcdef01234567".to_owned();
+    let push = async |reference: &str, after: &str| {
+        // As a provider sends it that names no head commit.
+        let body = json!({
+            "ref": reference, "after": after, "head_commit": null,
+            "repository": {"full_name": "acme/app"},
+        });
+        let body = body.to_string().into_bytes();
+        server.deliver("push", &format!("delivery-{after}"), &body).await
+    };
+
+    for (after, words) in [
+        (
+            &tag,
+            format!("is an annotated tag, and no commit: the commit that it points to is {commit}"),
+        ),
+        (&tree, "is a folder (a tree), and no commit".to_owned()),
+        (&unknown, format!("commit {unknown} is in no branch and no tag")),
+    ] {
+        let reply = push("refs/tags/v1", after).await;
+        assert_eq!(reply.status, 202, "{}", reply.text());
+        let id = reply.json::<Value>()["pipeline"].as_str().unwrap().to_owned();
+        let view = server
+            .pipeline_when(&id, |view| view.summary.outcome.is_some())
+            .await;
+        let sentence = view.summary.cause.unwrap().sentence();
+        assert!(sentence.contains(&words), "{sentence}");
+    }
+    let before = pipelines(&server).await;
+    let deleted = push("refs/heads/gone", &"0".repeat(40)).await;
+    assert_eq!(
+        deleted.ok::<Value>(),
+        json!({"ignored": "refs/heads/gone was deleted"})
+    );
+    assert_eq!(pipelines(&server).await, before);
     server.stop().await;
 }

@@ -193,6 +193,7 @@ impl Load {
         self.client
             .cancel_pipeline(id, "because of the dice")
             .await
+            .map(drop)
             .context("a cancel is refused")
     }
 }

@@ -11,16 +11,15 @@ use std::time::Duration;
 use api::Cause;
 use client::ClientError;
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
 use super::{Current, Failure};
 use crate::decide::Ending;
-use crate::retry::Backoff;
+use crate::retry::{Backoff, FULL_SERVER};
 use files::{Found, Request, find, open};
 
 /// How often a file may change while it is being sent.
 const CHANGES: u32 = 5;
-/// How often a server with a full disk is asked again.
-const FULL: u32 = 3;
 /// How many failed files are told one by one.
 const MOST_TOLD: usize = 20;
 /// The least that a connection must carry, so that a dead one is noticed.
@@ -95,7 +94,8 @@ impl From<Failure> for NotSent {
 async fn send(current: Current<'_>, found: Found, boundary: &Path) -> Result<(), NotSent> {
     let Found { path, name } = found;
     let mut backoff = Backoff::new(Duration::from_secs(5));
-    let (mut changes, mut full) = (0, 0);
+    let mut changes = 0;
+    let mut full: Option<Instant> = None;
     let mut known_sum: Option<String> = None;
     loop {
         let content = content(&path, boundary)
@@ -112,8 +112,14 @@ async fn send(current: Current<'_>, found: Found, boundary: &Path) -> Result<(),
             }
             Err(error) => error,
         };
-        full += u32::from(error.status() == Some(507));
-        match judge(&error, changed, changes, full) {
+        if error.status() == Some(507) && full.is_none() {
+            full = Some(Instant::now());
+            let minutes = FULL_SERVER.as_secs() / 60;
+            let line =
+                format!("the server's disk is full: `{name}` waits for room, for up to {minutes} minutes");
+            current.say(&line).await;
+        }
+        match judge(&error, changed, changes, full.map(|since| since.elapsed())) {
             Next::Again => {}
             Next::Full => {
                 let r#where = "the server".to_owned();
@@ -154,9 +160,10 @@ enum Next {
     Refused,
 }
 
-/// What to do after an error. A refusal of a file that changed meanwhile may be about its checksum.
-fn judge(error: &ClientError, changed: bool, changes: u32, full: u32) -> Next {
-    if full >= FULL {
+/// What to do after an error. A refusal of a file that changed meanwhile may be about its checksum. `full` is how
+/// long it has been waited for room on the server.
+fn judge(error: &ClientError, changed: bool, changes: u32, full: Option<Duration>) -> Next {
+    if full.is_some_and(|waited| waited >= FULL_SERVER) {
         Next::Full
     } else if changes >= CHANGES {
         Next::Changing

@@ -156,6 +156,31 @@ fn a_writer_waits_for_room_before_anything_is_lost() {
 }
 
 #[test]
+fn a_writer_that_waits_already_is_given_more_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let limits = Limits {
+        memory: 100,
+        disk: 0,
+        patience: Duration::from_millis(50),
+    };
+    let spool = Spool::new(folder.path().to_owned(), 0, limits);
+    spool.allow_all();
+
+    now(async {
+        spool.append(piece(0, b"first, and rather long")).await;
+        tokio::join!(spool.append(piece(0, b"second, also long")), async {
+            tokio::task::yield_now().await;
+            spool.set_patience(Duration::from_secs(60));
+            // Longer than it would have waited.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            spool.stored(1);
+        });
+    });
+
+    assert_eq!(bytes_of(&take_all(&spool, 1000)), b"second, also long");
+}
+
+#[test]
 fn a_folder_that_is_gone_loses_output_but_no_number() {
     let folder = tempfile::tempdir().expect("a folder");
     let spool = spool(&folder, 100, 1 << 20);

@@ -56,6 +56,8 @@ pub(crate) struct Facts {
     pub(crate) at_began: Option<AtBegan>,
     /// So many calls are answered with 503 first.
     pub(crate) failures: u32,
+    /// So many artifacts and calls with output are answered with 507 first.
+    pub(crate) full: u32,
     /// Forgets this chunk when the record comes.
     pub(crate) forget: Option<u64>,
     pub(crate) repositories: Option<PathBuf>,
@@ -228,7 +230,7 @@ fn refusal(status: u16, code: ErrorCode, first_missing: Option<u64>) -> Response
 }
 
 async fn guard(State(shared): Known, request: Request, next: Next) -> Response {
-    if let Some(refusal) = refused(&shared, request.headers()) {
+    if let Some(refusal) = refused(&shared, request.uri().path(), request.headers()) {
         return refusal;
     }
     let response = next.run(request).await;
@@ -236,7 +238,7 @@ async fn guard(State(shared): Known, request: Request, next: Next) -> Response {
     response
 }
 
-fn refused(shared: &Shared, headers: &HeaderMap) -> Option<Response> {
+fn refused(shared: &Shared, called: &str, headers: &HeaderMap) -> Option<Response> {
     let header = |name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
     if header("authorization") != Some(format!("Bearer {TOKEN}")) {
         return Some(refusal(401, ErrorCode::Unauthorised, None));
@@ -245,6 +247,10 @@ fn refused(shared: &Shared, headers: &HeaderMap) -> Option<Response> {
     facts.instances.push(header(api::goat::INSTANCE_HEADER));
     if facts.gone {
         return Some(refusal(410, ErrorCode::Gone, None));
+    }
+    if facts.full > 0 && (called.starts_with(path::ARTIFACTS) || called == path::OUTPUT) {
+        facts.full -= 1;
+        return Some(refusal(507, ErrorCode::InsufficientStorage, None));
     }
     if facts.failures > 0 {
         facts.failures -= 1;

@@ -446,6 +446,28 @@ fn uploads_arrive_whole_under_their_names() {
 }
 
 #[test]
+fn a_server_whose_disk_is_full_is_waited_for() {
+    let steps = vec![run("echo hello; echo x > app"), upload("app", None)];
+    let server = FakeServer::start(task(steps));
+    server.facts().full = 12;
+
+    let mut agent = Agent::start(&server);
+
+    assert_eq!(agent.end().code(), Some(0));
+    let facts = server.facts();
+    assert_eq!(facts.full, 0);
+    assert_eq!(facts.artifacts["app"], b"x\n");
+    assert_eq!(facts.text(0, Stream::Stdout), "hello\n");
+    let said = facts.text(1, Stream::System);
+    let waits = "the server's disk is full: `app` waits for room, for up to 10 minutes\n";
+    assert_eq!(said.matches(waits).count(), 1, "{said}");
+    assert_eq!(
+        facts.record.as_ref().expect("a record").outcome,
+        Outcome::Succeeded
+    );
+}
+
+#[test]
 fn a_file_that_cannot_be_read_stops_no_other() {
     let make = "mkdir -p out/closed; for file in a b c closed/d; do echo x > out/$file; done; \
                 chmod 0 out/b out/closed";

@@ -82,29 +82,32 @@ fn view(row: &Row<'_>) -> rusqlite::Result<ArtifactView> {
     })
 }
 
-/// The newest attempt's artifact of this name.
+/// For `WHERE` of queries over `attempts` of task `?1`: the attempt that counts, which is the newest. What an earlier
+/// one sent is kept as long as its job, and is shown nowhere: beside what the newest sent it would be no whole.
+const COUNTS: &str = "task = ?1 AND number = (SELECT max(number) FROM attempts WHERE task = ?1)";
+
+/// The artifact of this name, of the attempt that counts.
 pub(crate) fn find(
     sql: &Connection,
     task: &TaskId,
     name: &str,
 ) -> Result<Option<(AttemptRef, ArtifactView)>, StoreError> {
     let found = sql
-        .prepare_cached(
+        .prepare_cached(&format!(
             "SELECT name, size, sha256, number FROM artifacts JOIN attempts ON attempts.row = artifacts.attempt
-             WHERE task = ?1 AND name = ?2 ORDER BY number DESC LIMIT 1",
-        )?
+             WHERE {COUNTS} AND name = ?2"
+        ))?
         .query_row(params![task.as_str(), name], |row| Ok((row.get(3)?, view(row)?)))
         .optional()?;
     Ok(found.map(|(number, view)| (AttemptRef::new(task.clone(), number), view)))
 }
 
-/// All artifacts of a job by name, the newest attempt's of each.
+/// All artifacts of a job by name, of the attempt that counts.
 pub(super) fn of_job(sql: &Connection, task: &TaskId) -> Result<Vec<ArtifactView>, StoreError> {
-    // SQLite takes the other columns from the row that `max` came from.
-    let mut statement = sql.prepare_cached(
-        "SELECT name, size, sha256, max(number) FROM artifacts JOIN attempts ON attempts.row = artifacts.attempt
-         WHERE task = ?1 GROUP BY name ORDER BY name",
-    )?;
+    let mut statement = sql.prepare_cached(&format!(
+        "SELECT name, size, sha256 FROM artifacts JOIN attempts ON attempts.row = artifacts.attempt
+         WHERE {COUNTS} ORDER BY name"
+    ))?;
     let artifacts = statement.query_map([task.as_str()], view)?;
     Ok(artifacts.collect::<Result<_, _>>()?)
 }

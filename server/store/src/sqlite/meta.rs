@@ -3,6 +3,8 @@
 use queue::Time;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::column::{from_json, to_json};
+use crate::absence::Absences;
 use crate::error::StoreError;
 
 fn get(sql: &Connection, key: &str) -> Result<Option<String>, StoreError> {
@@ -51,8 +53,18 @@ pub(super) fn set_progress(sql: &Connection, now: Time, next_cursor: u64) -> Res
     set(sql, "next_cursor", &next_cursor.to_string())
 }
 
+/// The times that make nothing older.
+pub(super) fn absences(sql: &Connection) -> Result<Absences, StoreError> {
+    get(sql, "absences")?.map_or(Ok(Absences::default()), |text| from_json(&text))
+}
+
+/// Stores them.
+pub(super) fn set_absences(sql: &Connection, absences: &Absences) -> Result<(), StoreError> {
+    set(sql, "absences", &to_json(absences)?)
+}
+
 /// Notes that the store is open; gone once it was closed as it should be.
-pub(super) fn set_open(sql: &Connection) -> Result<(), StoreError> {
+pub(crate) fn set_open(sql: &Connection) -> Result<(), StoreError> {
     set(sql, "open", "1")
 }
 

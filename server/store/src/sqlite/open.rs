@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use api::{Millis, Secret};
+use queue::Time;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::change::Identity;
 use super::memory::Memory;
 use super::readers::{BUSY, Readers};
 use super::writer::Writer;
-use super::{agents, jobs, meta, schema, statuses};
+use super::{agents, jobs, log, meta, schema, statuses};
+use crate::absence::Absences;
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::folder::DataFolder;
@@ -28,6 +31,10 @@ pub(crate) struct Opened {
     pub(crate) identity: Identity,
     /// How much later it is, by the wall clock, than when the store last wrote something.
     pub(crate) away: Millis,
+    /// What the check of a file that nobody closed found, where it is usable all the same.
+    pub(crate) recovery: Option<String>,
+    /// The times that make nothing older.
+    pub(crate) absences: Absences,
 }
 
 /// Opens the store of a folder; `wall` is the wall clock's time.
@@ -38,10 +45,21 @@ pub(crate) fn open(folder: &Path, settings: Settings, wall: u64) -> Result<Opene
 }
 
 fn load(folder: DataFolder, settings: Settings, wall: u64) -> Result<Opened, StoreError> {
+    // Before SQLite opens it: it makes a new log where there is none.
+    let flaw = log::look(folder.database()).map_err(|error| StoreError::Folder {
+        path: folder.database().to_owned(),
+        source: Arc::new(error),
+    })?;
     let mut connection = connect(folder.database(), settings.durability)?;
+    let mut recovery = None;
     if meta::was_left_open(&connection)? {
         check(&connection, folder.database())?;
+        recovery = flaw.map(|flaw| flaw.to_string());
+        if let Some(found) = &recovery {
+            tracing::warn!(found, "the store was not closed when it was last used");
+        }
     }
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     schema::migrate(&mut connection)?;
     let transaction = connection.transaction()?;
     let identity = Identity {
@@ -50,6 +68,10 @@ fn load(folder: DataFolder, settings: Settings, wall: u64) -> Result<Opened, Sto
     };
     let (last, next_cursor) = meta::progress(&transaction)?;
     let clock = Arc::new(Clock::after(last, wall));
+    let mut absences = meta::absences(&transaction)?;
+    if last > 0 && absences.note(Time(last), clock.now()) {
+        meta::set_absences(&transaction, &absences)?;
+    }
     let mut memory = Memory::new(next_cursor);
     jobs::load_active(&transaction, &mut memory, clock.now())?;
     agents::load_present(&transaction, &mut memory, settings.terms.presence, clock.now())?;
@@ -57,6 +79,12 @@ fn load(folder: DataFolder, settings: Settings, wall: u64) -> Result<Opened, Sto
     memory.keep();
     meta::set_open(&transaction)?;
     transaction.commit()?;
+    // The note that it is open goes into the file itself: a log that is gone later is missed.
+    if settings.durability == Durability::Lasting
+        && let Err(error) = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    {
+        tracing::debug!(%error, "the database's log could not be emptied");
+    }
     let readers = Readers::new(folder.database());
     let writer = Writer {
         connection,
@@ -70,6 +98,8 @@ fn load(folder: DataFolder, settings: Settings, wall: u64) -> Result<Opened, Sto
         writer,
         readers,
         identity,
+        absences,
+        recovery,
         away: Millis(if last == 0 { 0 } else { wall.saturating_sub(last) }),
     })
 }
@@ -99,6 +129,8 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, StoreError
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
+    // A file that is refused is left as it is: closing it must not bring its log into it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     // Before anything is written: to make the file and to change to WAL is worth eight syncs.
     let synchronous = match durability {
         // With WAL, FULL syncs the log at each commit: what was answered survives a power cut.

@@ -1,6 +1,6 @@
 //! Pipelines: made, given a plan, cancelled, ended.
 
-use api::people::EventKind;
+use api::people::{Cancelled, EventKind};
 use api::runner::presence::CancelOrder;
 use api::{Cause, Outcome, PipelineId, PipelineOutcome, Plan, TaskId};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -138,12 +138,17 @@ pub(crate) fn cancel(
     change: &mut Change<'_>,
     id: &PipelineId,
     order: &CancelOrder,
-) -> Result<bool, StoreError> {
+) -> Result<Option<Cancelled<PipelineOutcome>>, StoreError> {
     let Some(found) = find(change.sql, id)? else {
-        return Ok(false);
+        return Ok(None);
     };
     if found.state == State::Ended {
-        return Ok(true);
+        let ended: Option<String> = change
+            .sql
+            .prepare_cached("SELECT outcome FROM pipelines WHERE number = ?1")?
+            .query_row([found.number], |row| row.get(0))?;
+        let ended = ended.as_deref().map(from_json).transpose()?;
+        return Ok(Some(Cancelled { ended }));
     }
     audit::write(change, &order.by, "pipeline.cancel", id.as_str(), &order.why)?;
     if found.state == State::Compiling {
@@ -155,23 +160,24 @@ pub(crate) fn cancel(
     } else {
         jobs::cancel_all(change, id, found.number, order)?;
     }
-    Ok(true)
+    Ok(Some(Cancelled { ended: None }))
 }
 
-/// Cancels a job that has not ended. Answers whether there is one of that id.
+/// Cancels a job that has not ended. None where there is none of that id.
 pub(crate) fn cancel_job(
     change: &mut Change<'_>,
     task: &TaskId,
     order: &CancelOrder,
-) -> Result<bool, StoreError> {
+) -> Result<Option<Cancelled<Outcome>>, StoreError> {
     let Some(kept) = jobs::find(change, task)? else {
-        return Ok(false);
+        return Ok(None);
     };
-    if kept.job.ended().is_none() {
+    let ended = kept.job.ended().map(|ended| ended.outcome);
+    if ended.is_none() {
         audit::write(change, &order.by, "job.cancel", task.as_str(), &order.why)?;
         jobs::cancel(change, kept, order)?;
     }
-    Ok(true)
+    Ok(Some(Cancelled { ended }))
 }
 
 /// How a pipeline ends that never had a plan.

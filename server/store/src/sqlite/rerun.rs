@@ -21,7 +21,7 @@ pub(crate) fn rerun(
     let Some(found) = pipelines::find(change.sql, id)? else {
         return Ok(Rerun::NotFound);
     };
-    if again == Again::Unsuccessful && found.state != State::Ended {
+    if found.state != State::Ended {
         return Ok(Rerun::NotEnded);
     }
     let Some(mut new) = same_commit(change, found.number, actor)? else {

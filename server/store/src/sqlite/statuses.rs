@@ -132,21 +132,33 @@ pub(super) fn forget_refusals(sql: &Connection, now: queue::Time) -> Result<(), 
     Ok(())
 }
 
-/// What these repositories' providers are to be told, the oldest first.
+/// What these repositories' providers are to be told, but for `except`: first the oldest of each repository, then
+/// the second of each, and in each repository first the oldest of each commit. So however many wait of one
+/// repository or commit, the others are in what is read.
 pub(crate) fn unsent(
     sql: &Connection,
     repositories: &[String],
+    except: &[i64],
     limit: u32,
 ) -> Result<Vec<UnsentStatus>, StoreError> {
     let mut statement = sql.prepare_cached(
-        "SELECT statuses.number, version, pipelines.id, statuses.repository, statuses.commit_id, context,
+        "WITH waiting AS (
+             SELECT number, repository, changed, row_number() OVER (
+                 PARTITION BY repository, commit_id ORDER BY changed, number) AS of_commit
+             FROM statuses
+             WHERE sent < version AND refused IS NULL
+                 AND repository IN (SELECT value FROM json_each(?1))
+                 AND number NOT IN (SELECT value FROM json_each(?2))),
+         turns AS (
+             SELECT number, row_number() OVER (
+                 PARTITION BY repository ORDER BY of_commit, changed, number) AS turn
+             FROM waiting)
+         SELECT statuses.number, version, pipelines.id, statuses.repository, statuses.commit_id, context,
              statuses.state, description
-         FROM statuses JOIN pipelines ON pipelines.number = statuses.pipeline
-         WHERE sent < version AND refused IS NULL
-             AND statuses.repository IN (SELECT value FROM json_each(?1))
-         ORDER BY changed, statuses.number LIMIT ?2",
+         FROM turns JOIN statuses USING (number) JOIN pipelines ON pipelines.number = statuses.pipeline
+         ORDER BY turn, changed, statuses.number LIMIT ?3",
     )?;
-    let mut rows = statement.query(params![to_json(&repositories)?, limit])?;
+    let mut rows = statement.query(params![to_json(&repositories)?, to_json(&except)?, limit])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let state: String = row.get(6)?;

@@ -221,7 +221,11 @@ impl Writer {
             }
             Err(error) => {
                 let chain: &dyn std::error::Error = &error;
-                tracing::error!(error = chain, "a transaction failed");
+                match &error {
+                    // Each caller is told, and whoever serves them says it once for all.
+                    StoreError::Full { .. } => tracing::debug!(error = chain, "a transaction found no room"),
+                    _ => tracing::error!(error = chain, "a transaction failed"),
+                }
                 self.memory.undo_to(Mark::default());
                 if !self.connection.is_autocommit()
                     && let Err(error) = self.connection.execute_batch("ROLLBACK")

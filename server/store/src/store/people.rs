@@ -108,7 +108,7 @@ impl Store {
             .await
     }
 
-    /// A job's artifact of this name, with the attempt that sent it: the newest where several did.
+    /// A job's artifact of this name, with the attempt that sent it: the newest, which alone counts.
     ///
     /// # Errors
     /// When the store fails.

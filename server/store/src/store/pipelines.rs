@@ -1,8 +1,8 @@
 //! Pipelines: the inbox, plans, lists, cancels.
 
-use api::people::{PipelineSummary, PipelineView};
+use api::people::{Cancelled, PipelineSummary, PipelineView};
 use api::runner::presence::CancelOrder;
-use api::{Cause, PipelineId, Plan, TaskId};
+use api::{Cause, Outcome, PipelineId, PipelineOutcome, Plan, TaskId};
 
 use super::Store;
 use crate::error::StoreError;
@@ -109,7 +109,7 @@ impl Store {
         self.read(move |sql| views::pipeline_of(sql, &task)).await
     }
 
-    /// Cancels all of a pipeline that has not ended. Answers whether there is such a pipeline.
+    /// Cancels all of a pipeline that has not ended; one that has stays as it is. None where there is none of that id.
     ///
     /// # Errors
     /// When the store fails.
@@ -117,17 +117,21 @@ impl Store {
         &self,
         pipeline: &PipelineId,
         order: CancelOrder,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<Cancelled<PipelineOutcome>>, StoreError> {
         let pipeline = pipeline.clone();
         self.write(move |change| pipelines::cancel(change, &pipeline, &order))
             .await
     }
 
-    /// Cancels a job that has not ended. Answers whether there is such a job.
+    /// Cancels a job that has not ended; one that has stays as it is. None where there is none of that id.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn cancel_job(&self, task: &TaskId, order: CancelOrder) -> Result<bool, StoreError> {
+    pub async fn cancel_job(
+        &self,
+        task: &TaskId,
+        order: CancelOrder,
+    ) -> Result<Option<Cancelled<Outcome>>, StoreError> {
         let task = task.clone();
         self.write(move |change| pipelines::cancel_job(change, &task, &order))
             .await

@@ -6,7 +6,7 @@ use queue::Time;
 use super::Store;
 use crate::error::StoreError;
 use crate::input::{Kept, Reach, Removal, Removed, Sizes};
-use crate::sqlite::retention;
+use crate::sqlite::{meta, retention};
 
 impl Store {
     /// Marks what is to be removed of up to `limit` pipelines that have ended, oldest first: from now on it counts
@@ -67,6 +67,14 @@ impl Store {
     /// When the store fails.
     pub async fn shrink(&self) -> Result<bool, StoreError> {
         self.write(retention::shrink).await
+    }
+
+    /// Notes that the store is open still, where nothing else writes: so that this time is no absence after a kill.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn note_presence(&self) -> Result<(), StoreError> {
+        self.write(|change| meta::set_open(change.sql)).await
     }
 
     /// When retention removed a job's log, or its artifacts.

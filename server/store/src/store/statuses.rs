@@ -6,18 +6,20 @@ use crate::input::UnsentStatus;
 use crate::sqlite::statuses;
 
 impl Store {
-    /// Up to `limit` statuses that the providers of these repositories do not have, the oldest first. Only
-    /// the newest of each commit and context is there: send it, and what was before it never comes back.
+    /// Up to `limit` statuses that the providers of these repositories do not have, but for those of these
+    /// numbers: the oldest of each repository, then the next of each, so that none is hidden behind another's.
+    /// Only the newest of each commit and context is there: send it, and what was before it never comes back.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn unsent_statuses(
         &self,
         repositories: &[String],
+        except: &[i64],
         limit: u32,
     ) -> Result<Vec<UnsentStatus>, StoreError> {
-        let repositories = repositories.to_vec();
-        self.read(move |sql| statuses::unsent(sql, &repositories, limit))
+        let (repositories, except) = (repositories.to_vec(), except.to_vec());
+        self.read(move |sql| statuses::unsent(sql, &repositories, &except, limit))
             .await
     }
 

@@ -302,6 +302,45 @@ async fn a_wall_clock_that_was_set_ends_no_lease_early() {
 }
 
 #[tokio::test]
+async fn a_clock_that_ran_ahead_makes_nothing_old() {
+    const DAY: u64 = 86_400_000;
+    let month = api::Millis(30 * DAY);
+    let folder = tempfile::tempdir().unwrap();
+    let start = clock::wall();
+    let store = open_at(&folder, start).await;
+    let pipeline = store.create_pipeline(new_pipeline()).await.unwrap();
+    let cause = api::Cause::Clone {
+        message: "no route".to_owned(),
+        certain: true,
+    };
+    store.fail_pipeline(&pipeline, cause).await.unwrap();
+    store.close().await;
+    let removed = async |wall: u64| {
+        let store = open_at(&folder, wall).await;
+        let (what, reach) = (
+            crate::Removed::Pipeline,
+            crate::Reach::EndedBefore(store.older_than(month)),
+        );
+        let count = store.begin_removals(what, reach, 10, "old").await.unwrap();
+        store.close().await;
+        count
+    };
+
+    let ahead = removed(start + 365 * DAY).await;
+    let right_again = removed(start + DAY).await;
+    let mut days = 0;
+    while removed(start + (366 + days) * DAY).await == 0 {
+        days += 1;
+    }
+
+    assert_eq!((ahead, right_again), (0, 0));
+    assert!(
+        (28..31).contains(&days),
+        "it was removed after {days} days that passed"
+    );
+}
+
+#[tokio::test]
 async fn an_older_files_space_can_be_given_back_too() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("goatherd.sqlite");

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::time::{Duration, Instant};
 
+use api::PipelineId;
 use store::{Store, StoreError};
 
 use super::bench::{Bench, new_pipeline, settings};
@@ -155,4 +156,124 @@ async fn a_file_that_nobody_closed_and_that_is_whole_is_used() {
 
     assert_eq!(after.view(&pipeline).await.summary.id, pipeline);
     after.store.close().await;
+}
+
+/// A store with pipelines that nobody closed: its files, and the pipelines in the order in which they came. The first
+/// are in the database itself, the others in its log.
+async fn left_open() -> (tempfile::TempDir, Vec<PipelineId>) {
+    let bench = Bench::new().await;
+    let mut pipelines = Vec::new();
+    for _ in 0..20 {
+        pipelines.push(bench.store.create_pipeline(new_pipeline("r")).await.unwrap());
+    }
+    let bench = bench.restart().await;
+    for _ in 0..20 {
+        pipelines.push(bench.store.create_pipeline(new_pipeline("r")).await.unwrap());
+    }
+    let copy = bench.copied();
+    bench.store.close().await;
+    (copy, pipelines)
+}
+
+/// Which of the pipelines are there, and what was said of the files.
+async fn recovered(folder: &std::path::Path, pipelines: &[PipelineId]) -> (Vec<bool>, Option<String>) {
+    let store = Store::open(folder, settings()).await.unwrap();
+    let mut there = Vec::new();
+    for pipeline in pipelines {
+        there.push(store.pipeline(pipeline).await.unwrap().is_some());
+    }
+    let said = store.recovery().map(str::to_owned);
+    // It can be worked with, and is whole the next time.
+    store.create_pipeline(new_pipeline("r")).await.unwrap();
+    store.close().await;
+    let again = Store::open(folder, settings()).await.unwrap();
+    assert_eq!(again.recovery(), None);
+    again.close().await;
+    (there, said)
+}
+
+#[tokio::test]
+async fn a_log_that_is_whole_is_used_without_a_word() {
+    let (folder, pipelines) = left_open().await;
+
+    let (there, said) = recovered(folder.path(), &pipelines).await;
+
+    assert!(there.iter().all(|there| *there), "{there:?}");
+    assert_eq!(said, None);
+}
+
+#[tokio::test]
+async fn a_log_that_was_cut_off_is_used_up_to_there_and_is_told_of() {
+    let (folder, pipelines) = left_open().await;
+    let log = folder.path().join("goatherd.sqlite-wal");
+    let file = fs::OpenOptions::new().write(true).open(&log).unwrap();
+    let length = file.metadata().unwrap().len();
+    file.set_len(length - 100).unwrap();
+
+    let (there, said) = recovered(folder.path(), &pipelines).await;
+
+    assert!(there[..39].iter().all(|there| *there), "{there:?}");
+    assert!(!there[39], "its log was cut");
+    let said = said.expect("it is told");
+    assert!(
+        said.contains("bytes of its log, goatherd.sqlite-wal, are not whole"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_log_with_a_damaged_page_is_used_up_to_there_and_is_told_of() {
+    let (folder, pipelines) = left_open().await;
+    let log = folder.path().join("goatherd.sqlite-wal");
+    let file = fs::OpenOptions::new().write(true).open(&log).unwrap();
+    let middle = file.metadata().unwrap().len() / 2;
+    file.write_all_at(&[0x5a; 16], middle).unwrap();
+
+    let (there, said) = recovered(folder.path(), &pipelines).await;
+
+    let kept = there.iter().take_while(|there| **there).count();
+    assert!((20..40).contains(&kept), "{there:?}");
+    assert!(there[kept..].iter().all(|there| !*there), "{there:?}");
+    assert!(said.expect("it is told").contains("are left out"));
+}
+
+#[tokio::test]
+async fn a_log_that_is_gone_is_told_of_and_what_the_database_has_is_there() {
+    let (folder, pipelines) = left_open().await;
+    fs::remove_file(folder.path().join("goatherd.sqlite-wal")).unwrap();
+
+    let (there, said) = recovered(folder.path(), &pipelines).await;
+
+    assert!(there[..20].iter().all(|there| *there), "{there:?}");
+    let said = said.expect("it is told");
+    assert!(said.contains("goatherd.sqlite-wal, is not there"), "{said}");
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_left_as_it_is_and_is_whole_with_a_whole_page_in_place() {
+    let (folder, pipelines) = left_open().await;
+    let [database, log] = ["goatherd.sqlite", "goatherd.sqlite-wal"].map(|name| folder.path().join(name));
+    let whole = fs::read(&database).unwrap();
+    let mut damaged = whole.clone();
+    let middle = damaged.len() / 2 / 4096 * 4096;
+    damaged[middle..middle + 4096].fill(0x5a);
+    fs::write(&database, &damaged).unwrap();
+    let log_before = fs::read(&log).unwrap();
+
+    let refused = Store::open(folder.path(), settings()).await;
+
+    let error = refused.expect_err("it is damaged").to_string();
+    assert!(
+        error.contains("is damaged (") && error.contains("page"),
+        "{error}"
+    );
+    assert!(
+        fs::read(&database).unwrap() == damaged,
+        "the database was changed"
+    );
+    assert!(fs::read(&log).unwrap() == log_before, "its log was changed");
+    fs::write(&database, &whole).unwrap();
+    let (there, said) = recovered(folder.path(), &pipelines).await;
+    assert!(there.iter().all(|there| *there), "{there:?}");
+    assert_eq!(said, None);
 }

@@ -1,6 +1,6 @@
 //! Deliveries, plans, cancels, and how pipelines end.
 
-use api::people::EventKind;
+use api::people::{Cancelled, EventKind};
 use api::runner::presence::CancelOrder;
 use api::{Cause, Outcome, PipelineId, PipelineOutcome, Plan};
 use store::{Accepted, Delivery, StoreError};
@@ -215,7 +215,10 @@ async fn an_unknown_pipeline_is_named() {
     assert!(matches!(refused, Err(StoreError::NoPipeline(id)) if id == unknown));
     assert!(bench.store.pipeline(&unknown).await.unwrap().is_none());
     assert!(bench.store.events(&unknown, 0, 10).await.unwrap().is_empty());
-    assert!(!bench.store.cancel_pipeline(&unknown, order()).await.unwrap());
+    assert_eq!(
+        bench.store.cancel_pipeline(&unknown, order()).await.unwrap(),
+        None
+    );
 }
 
 #[tokio::test]
@@ -223,11 +226,17 @@ async fn a_pipeline_is_cancelled_before_it_has_a_plan() {
     let bench = Bench::new().await;
     let pipeline = bench.store.create_pipeline(new_pipeline("r")).await.unwrap();
 
-    assert!(bench.store.cancel_pipeline(&pipeline, order()).await.unwrap());
+    let first = bench.store.cancel_pipeline(&pipeline, order()).await.unwrap();
+    let second = bench.store.cancel_pipeline(&pipeline, order()).await.unwrap();
 
     assert!(bench.store.uncompiled().await.unwrap().is_empty());
     let view = bench.view(&pipeline).await;
     assert_eq!(view.summary.outcome, Some(PipelineOutcome::Cancelled));
+    let ended = Some(PipelineOutcome::Cancelled);
+    assert_eq!(
+        [first, second],
+        [Some(Cancelled { ended: None }), Some(Cancelled { ended })]
+    );
 }
 
 #[tokio::test]
@@ -244,7 +253,12 @@ async fn cancelling_ends_what_waits_and_orders_what_runs() {
     let claim = agent.claim().await.unwrap();
     assert_eq!(claim.job, "running");
 
-    assert!(bench.store.cancel_pipeline(&pipeline, order()).await.unwrap());
+    bench
+        .store
+        .cancel_pipeline(&pipeline, order())
+        .await
+        .unwrap()
+        .unwrap();
 
     let states: Vec<_> = bench
         .view(&pipeline)

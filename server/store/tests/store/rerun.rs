@@ -38,14 +38,21 @@ async fn failed(bench: &Bench) -> PipelineId {
 }
 
 #[tokio::test]
-async fn all_of_a_pipeline_can_run_again_while_it_runs() {
+async fn all_of_a_pipeline_runs_again_once_it_has_ended() {
     let bench = Bench::new().await;
     let mut new = new_pipeline("r");
     new.jobs = vec!["a".to_owned()];
     let first = bench.store.create_pipeline(new.clone()).await.unwrap();
+    let early = bench.store.rerun(&first, Again::All, "ann").await.unwrap();
+    let order = CancelOrder {
+        by: "admin".to_owned(),
+        why: String::new(),
+    };
+    bench.store.cancel_pipeline(&first, order).await.unwrap();
 
     let again = started(bench.store.rerun(&first, Again::All, "ann").await.unwrap());
 
+    assert_eq!(early, Rerun::NotEnded);
     let again = waiting(&bench, &again).await;
     assert_ne!(again.pipeline, first);
     assert_eq!(
@@ -86,6 +93,7 @@ async fn what_runs_or_succeeded_has_nothing_that_failed() {
         .rerun(&pipeline, Again::Unsuccessful, "admin")
         .await
         .unwrap();
+    let all = bench.store.rerun(&pipeline, Again::All, "admin").await.unwrap();
     TaskBench::new(&bench, &claim.attempt)
         .finish(Outcome::Succeeded, 0)
         .await
@@ -99,8 +107,13 @@ async fn what_runs_or_succeeded_has_nothing_that_failed() {
     let unknown = bench.store.rerun(&unknown, Again::All, "admin").await.unwrap();
 
     assert_eq!(
-        [running, green, unknown],
-        [Rerun::NotEnded, Rerun::NothingToDo, Rerun::NotFound]
+        [running, all, green, unknown],
+        [
+            Rerun::NotEnded,
+            Rerun::NotEnded,
+            Rerun::NothingToDo,
+            Rerun::NotFound
+        ]
     );
 }
 
@@ -134,6 +147,11 @@ async fn a_forks_commit_that_runs_again_is_a_forks_still() {
     let mut new = new_pipeline("r");
     new.origin = Origin::Fork;
     let first = bench.store.create_pipeline(new).await.unwrap();
+    let order = CancelOrder {
+        by: "admin".to_owned(),
+        why: String::new(),
+    };
+    bench.store.cancel_pipeline(&first, order).await.unwrap();
 
     let again = started(bench.store.rerun(&first, Again::All, "ann").await.unwrap());
 

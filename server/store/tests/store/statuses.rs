@@ -10,7 +10,11 @@ use super::bench::{AgentBench, Bench, TaskBench, plan, settings};
 const APP: &str = "acme/app";
 
 async fn unsent(bench: &Bench) -> Vec<UnsentStatus> {
-    bench.store.unsent_statuses(&[APP.to_owned()], 100).await.unwrap()
+    bench
+        .store
+        .unsent_statuses(&[APP.to_owned()], &[], 100)
+        .await
+        .unwrap()
 }
 
 /// What is unsent, in short.
@@ -199,7 +203,7 @@ async fn a_repository_without_a_token_has_no_statuses() {
     bench.started_for("acme/other", plan(&[("build", &[])])).await;
 
     let all = [APP.to_owned(), "acme/other".to_owned()];
-    assert_eq!(bench.store.unsent_statuses(&all, 10).await.unwrap(), []);
+    assert_eq!(bench.store.unsent_statuses(&all, &[], 10).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -261,4 +265,43 @@ async fn a_refusal_of_what_is_not_true_any_more_does_not_hold_back_what_is() {
     let found = told(&bench).await;
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].1, StatusState::Failure);
+}
+
+#[tokio::test]
+async fn the_first_of_each_repository_is_seen_however_much_of_another_waits() {
+    let both = [APP.to_owned(), "acme/lib".to_owned()];
+    let bench = Bench::with(Settings {
+        status_repositories: both.iter().cloned().collect(),
+        ..settings()
+    })
+    .await;
+    for number in 0..3 {
+        let mut new = super::bench::new_pipeline(APP);
+        new.commit = format!("{number:040x}");
+        let pipeline = bench.store.create_pipeline(new).await.unwrap();
+        let plan = plan(&[("a", &[]), ("b", &[]), ("c", &[])]);
+        bench.store.start_pipeline(&pipeline, plan).await.unwrap();
+    }
+    let new = super::bench::new_pipeline("acme/lib");
+    let pipeline = bench.store.create_pipeline(new).await.unwrap();
+    bench
+        .store
+        .start_pipeline(&pipeline, plan(&[("late", &[])]))
+        .await
+        .unwrap();
+
+    let read = async |except: &[i64]| bench.store.unsent_statuses(&both, except, 2).await.unwrap();
+    let first = read(&[]).await;
+    let put_off: Vec<i64> = first.iter().map(|one| one.number).collect();
+    let second = read(&put_off).await;
+
+    let contexts =
+        |found: &[UnsentStatus]| -> Vec<String> { found.iter().map(|one| one.context.clone()).collect() };
+    assert_eq!(contexts(&first), ["goatherd/a", "goatherd/late"]);
+    assert!(second.iter().all(|one| one.repository == APP), "{second:?}");
+    assert!(
+        second.iter().all(|one| !put_off.contains(&one.number)),
+        "{second:?}"
+    );
+    bench.store.close().await;
 }
