@@ -4,9 +4,12 @@
 //! work on the user's own: what it would write there (index, objects, locks, filters' files, hooks' doings) has
 //! no way to get there, so a `.git` that cannot be written will do.
 
+mod config;
+mod entry;
 mod files;
 mod git;
 mod original;
+mod patience;
 mod scratch;
 mod status;
 
@@ -15,13 +18,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
+pub(crate) use config::{ConfigFile, Unusable};
 use files::Files;
+pub(crate) use git::Full;
 use original::Original;
 use scratch::Scratch;
 use status::Counts;
-
-/// The largest config file that is read.
-const LARGEST_CONFIG: usize = 1024 * 1024;
 
 /// What is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,15 +48,6 @@ pub(crate) struct Snapshot {
     /// What of the working tree is not in it, or is there in another way than one may think.
     pub(crate) notes: Vec<String>,
     top: PathBuf,
-}
-
-/// The config file of a snapshot.
-#[derive(Debug)]
-pub(crate) struct ConfigFile {
-    /// Its path in the repository.
-    pub(crate) name: &'static str,
-    /// Its bytes.
-    pub(crate) bytes: Vec<u8>,
 }
 
 impl Snapshot {
@@ -111,29 +104,7 @@ impl Snapshot {
 
     /// The first of the config files that it has.
     pub(crate) async fn config(&self) -> anyhow::Result<Option<ConfigFile>> {
-        for name in pipeline::CONFIG_FILES {
-            let object = format!("{}:{name}", self.commit);
-            let arguments = ["cat-file", "blob", &object];
-            let content = git::output(
-                git::plain(&self.repository)
-                    .arg("--git-dir")
-                    .arg(&self.repository)
-                    .args(arguments),
-            )
-            .await?;
-            if content.status.success() {
-                if content.stdout.len() > LARGEST_CONFIG {
-                    bail!("{name} is larger than {LARGEST_CONFIG} bytes");
-                }
-                let bytes = content.stdout;
-                return Ok(Some(ConfigFile { name, bytes }));
-            }
-            let words = git::words(&content.stderr);
-            if !words.contains("does not exist") && !words.contains("Not a valid object name") {
-                bail!("{name} cannot be read: {words}");
-            }
-        }
-        Ok(None)
+        config::of(&self.repository, &self.commit).await
     }
 }
 

@@ -17,6 +17,7 @@ mod process;
 mod refusal;
 mod removal;
 pub mod sandbox;
+mod sweep;
 mod traces;
 mod user;
 mod watching;
@@ -37,6 +38,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 
 use crate::{Driver, DriverError, Exit, Order, Place, Progress};
+pub use checks::may_be_exposed;
 use children::Children;
 use folder::Folder;
 pub use isolation::Isolation;
@@ -44,6 +46,7 @@ use isolation::Making;
 use lock::Lock;
 use making::Claim;
 use sandbox::Report;
+pub use sweep::sweep;
 
 /// How long a sandbox may take to start, and a place to be let go of by whoever has it.
 const PATIENCE: Duration = Duration::from_secs(60);
