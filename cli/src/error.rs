@@ -1,9 +1,13 @@
 //! How a command ends, and the one mapping to exit codes.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use api::{Cause, Outcome, PipelineOutcome};
 use container_agent::AgentError;
+
+use crate::commands::run::room;
+use crate::snapshot::{self, Unusable};
 
 /// A command that ended as it should, whatever came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +62,36 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// The cause of a pipeline that has no end of its own because of this; none where the command line is wrong.
+    pub(crate) fn to_cause(&self) -> Option<Cause> {
+        let error = match self {
+            Self::Usage(_) => return None,
+            Self::Replaced(error) => {
+                let message = error.to_string();
+                return Some(Cause::Internal { message });
+            }
+            Self::Other(error) => error,
+        };
+        let message = format!("{error:#}");
+        let full = |folder: PathBuf| Cause::DiskFull {
+            r#where: folder.display().to_string(),
+        };
+        Some(if let Some(found) = error.downcast_ref::<Unusable>() {
+            Cause::Config {
+                file: found.file.to_owned(),
+                line: 0,
+                column: 0,
+                message,
+            }
+        } else if let Some(found) = error.downcast_ref::<room::Full>() {
+            full(found.folder.clone())
+        } else if error.is::<snapshot::Full>() {
+            full(std::env::temp_dir())
+        } else {
+            Cause::Internal { message }
+        })
+    }
+
     /// The command line makes no sense.
     pub(crate) fn usage(why: impl Into<String>) -> Self {
         Self::Usage(why.into())
@@ -77,6 +111,7 @@ impl From<AgentError> for Failure {
 pub(crate) fn exit_code(result: &Result<Ending, Failure>) -> ExitCode {
     ExitCode::from(match result {
         Ok(Ending::Succeeded) => 0,
+        Err(Failure::Other(error)) if error.is::<Unusable>() => 7,
         Ok(Ending::Failed) | Err(Failure::Other(_)) => 1,
         Err(Failure::Usage(_)) => 2,
         Err(Failure::Replaced(_)) => 5,

@@ -1,5 +1,7 @@
 //! What is installed beside this program, and the local driver that uses it.
 
+mod expose;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +15,8 @@ use crate::error::Failure;
 use crate::output;
 use crate::tools::Tools;
 
+/// Where places are in the folder for data, unless told otherwise.
+pub(crate) const PLACES: &str = "places";
 /// What goes into a task's place.
 const BINARIES: [&str; 2] = ["orchestrator", "circleci-agent"];
 
@@ -52,19 +56,16 @@ pub(crate) async fn quiet_local_driver(
         (Some(Isolation::Plain), _) => driver::local::Isolation::Plain,
         (Some(Isolation::Auto), _) | (None, Jobs::EndWithThis) => driver::local::Isolation::Auto,
     };
+    let exposed = expose::paths(&places.expose)?;
     let program = std::env::current_exe().context("cannot find out where this program is")?;
     let settings = LocalSettings {
-        place_root: places.place_root.clone().unwrap_or_else(|| folder.join("places")),
+        place_root: places.place_root.clone().unwrap_or_else(|| folder.join(PLACES)),
         bin_dir: bin_dir(places.bin_dir.as_deref(), &program)?,
         sandbox_program: program,
         isolation,
         lifeline: jobs == Jobs::EndWithThis,
         // What was named wins over what lies around it.
-        expose: tools
-            .expose
-            .into_iter()
-            .chain(places.expose.iter().cloned())
-            .collect(),
+        expose: tools.expose.into_iter().chain(exposed).collect(),
         environment: tools.environment,
     };
     let built = tokio::task::spawn_blocking(|| driver::registry::build(DriverSettings::Local(settings)));

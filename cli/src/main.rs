@@ -4,6 +4,7 @@ mod app;
 mod commands;
 mod config;
 mod error;
+mod folders;
 mod installed;
 mod output;
 mod snapshot;

@@ -8,7 +8,7 @@ pub(crate) mod time;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::OnceLock;
 
-use api::people::Event;
+use api::people::{Event, EventKind};
 
 use lines::{Escapes, Lines};
 
@@ -76,14 +76,17 @@ pub(crate) enum View {
     /// As lines for people.
     Lines(Box<Lines>),
     /// As a JSON object a line.
-    Json,
+    Json {
+        /// Whether the last event was shown.
+        finished: bool,
+    },
 }
 
 impl View {
     /// Lines for people, or JSON.
     pub(crate) fn new(json: bool) -> Self {
         if json {
-            return Self::Json;
+            return Self::Json { finished: false };
         }
         let escapes = if io::stdout().is_terminal() {
             Escapes::KeepColours
@@ -97,7 +100,15 @@ impl View {
     pub(crate) fn show(&mut self, event: &Event) {
         match self {
             Self::Lines(lines) => lines.render(event).iter().for_each(|text| line(text)),
-            Self::Json => line(&json::render(event)),
+            Self::Json { finished } => {
+                *finished |= matches!(event.what, EventKind::PipelineFinished { .. });
+                line(&json::render(event));
+            }
         }
+    }
+
+    /// Whether a program waits for a last event that was not shown yet.
+    pub(crate) const fn wants_last(&self) -> bool {
+        matches!(self, Self::Json { finished: false })
     }
 }

@@ -4,9 +4,12 @@
 //! work on the user's own: what it would write there (index, objects, locks, filters' files, hooks' doings) has
 //! no way to get there, so a `.git` that cannot be written will do.
 
+mod config;
+mod entry;
 mod files;
 mod git;
 mod original;
+mod patience;
 mod scratch;
 mod status;
 
@@ -15,13 +18,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
+pub(crate) use config::{ConfigFile, Unusable};
 use files::Files;
+pub(crate) use git::Full;
 use original::Original;
 use scratch::Scratch;
 use status::Counts;
-
-/// The largest config file that is read.
-const LARGEST_CONFIG: usize = 1024 * 1024;
 
 /// What is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,15 +52,6 @@ pub(crate) struct Snapshot {
     top: PathBuf,
 }
 
-/// The config file of a snapshot.
-#[derive(Debug)]
-pub(crate) struct ConfigFile {
-    /// Its path in the repository.
-    pub(crate) name: &'static str,
-    /// Its bytes.
-    pub(crate) bytes: Vec<u8>,
-}
-
 impl Snapshot {
     /// Takes a snapshot of the repository that `folder` is in; `scratch` is an empty folder that outlives it.
     pub(crate) async fn take(folder: &Path, scratch: &Path, source: Source) -> anyhow::Result<Self> {
@@ -84,7 +77,7 @@ impl Snapshot {
                     where_it_is(&original),
                     of_files(scratch.count_in(&head.commit).await?)
                 );
-                let config = config_of(&store, &head.commit).await?;
+                let config = config::of(&store, &head.commit).await?;
                 (head.commit.clone(), sentence, Vec::new(), config)
             }
             Source::WorkingTree => {
@@ -93,7 +86,7 @@ impl Snapshot {
                 // Mostly it is the commit's, and then nothing has to be read once the files are known.
                 let committed = async {
                     match &original.head {
-                        Some(head) => config_of(&store, &head.commit).await.ok(),
+                        Some(head) => config::of(&store, &head.commit).await.ok(),
                         None => None,
                     }
                 };
@@ -101,12 +94,12 @@ impl Snapshot {
                 let files = files?;
                 let commit = commit(&scratch, &original, &files).await?;
                 let sentence = sentence(&original, &files.counts);
-                let is_as_committed = !pipeline::CONFIG_FILES
-                    .iter()
-                    .any(|name| files.changed.contains(OsStr::new(name)));
+                let is_as_committed = !pipeline::CONFIG_FILES.iter().any(|name| {
+                    files.changed.contains(OsStr::new(name)) || is_reached_by_link(&original.top, name)
+                });
                 let config = match committed {
                     Some(config) if is_as_committed => config,
-                    _ => config_of(&store, &commit).await?,
+                    _ => config::of(&store, &commit).await?,
                 };
                 (commit, sentence, files.notes, config)
             }
@@ -129,27 +122,14 @@ impl Snapshot {
     }
 }
 
-/// The first of the config files that a commit has.
-async fn config_of(store: &Path, commit: &str) -> anyhow::Result<Option<ConfigFile>> {
-    for name in pipeline::CONFIG_FILES {
-        let object = format!("{commit}:{name}");
-        let mut command = git::plain(store);
-        command.arg("--git-dir").arg(store);
-        command.args(["cat-file", "blob", &object]);
-        let content = git::output(&mut command).await?;
-        if content.status.success() {
-            if content.stdout.len() > LARGEST_CONFIG {
-                bail!("{name} is larger than {LARGEST_CONFIG} bytes");
-            }
-            let bytes = content.stdout;
-            return Ok(Some(ConfigFile { name, bytes }));
-        }
-        let words = git::words(&content.stderr);
-        if !words.contains("does not exist") && !words.contains("Not a valid object name") {
-            bail!("{name} cannot be read: {words}");
-        }
+/// Whether what a file holds stands under another name too, which may have changed alone.
+fn is_reached_by_link(top: &Path, name: &str) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    match (real(top), real(&top.join(name))) {
+        (Some(top), Some(file)) => file != top.join(name),
+        // There is none.
+        _ => false,
     }
-    Ok(None)
 }
 
 /// The commit of a tree; that which is checked out where the tree is no other.

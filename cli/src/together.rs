@@ -22,6 +22,9 @@ use crate::tools::Tools;
 /// How long the parts get to end when all is to end at once.
 const LETTING_GO: Duration = Duration::from_secs(2);
 
+/// How long an agent that is to end at once may take to remove its places.
+const CLEARING: Duration = Duration::from_secs(20);
+
 /// How the agents are set up: where their state and places are, and one for each resource class.
 #[derive(Debug)]
 pub(crate) struct Agents {
@@ -172,7 +175,11 @@ impl Together {
                 ended = self.parts.join_next() => ended,
                 () = second.cancelled() => {
                     self.agent_stops.second.cancel();
-                    self.parts.join_next().await
+                    match tokio::time::timeout(CLEARING, self.parts.join_next()).await {
+                        Ok(ended) => ended,
+                        // Its places end with this process.
+                        Err(_) => break,
+                    }
                 }
             };
             result = result.and(ended.map_or(Ok(()), flatten));

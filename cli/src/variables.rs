@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use api::Secret;
-use server::variables::{self, Malformed, is_name};
+use server::variables::{self, Malformed, check_secret, check_variable, is_name};
 
 use crate::config::Run;
 use crate::error::Failure;
@@ -27,7 +27,7 @@ impl Variables {
     pub(crate) fn of(arguments: &Run) -> Result<Self, Failure> {
         let mut variables = Self::default();
         for file in &arguments.env_file {
-            variables.plain.extend(read(file)?);
+            variables.plain.extend(read(file, check_variable)?);
         }
         for word in &arguments.env {
             let (name, value) = given(word)?;
@@ -35,7 +35,7 @@ impl Variables {
         }
         for file in &arguments.secrets_file {
             variables.warn_of_readers(file)?;
-            for (name, value) in read(file)? {
+            for (name, value) in read(file, check_secret)? {
                 variables.add_secret(name, Secret::new(value));
             }
         }
@@ -92,22 +92,25 @@ fn given(word: &str) -> Result<(String, String), Failure> {
             (word, value)
         }
     };
-    if is_name(name) {
-        Ok((name.to_owned(), value))
-    } else {
-        Err(Failure::usage(format!("--env: `{name}` is no variable's name")))
+    if !is_name(name) {
+        return Err(Failure::usage(format!("--env: `{name}` is no variable's name")));
     }
+    check_variable(name).map_err(|why| Failure::usage(format!("--env: {why}")))?;
+    Ok((name.to_owned(), value))
 }
 
-fn read(file: &Path) -> Result<Vec<(String, String)>, Failure> {
+/// Whether something may have a name, and why not.
+type Rule = fn(&str) -> Result<(), String>;
+
+fn read(file: &Path, rule: Rule) -> Result<Vec<(String, String)>, Failure> {
     let shown = file.display();
     let text = std::fs::read(file).with_context(|| format!("cannot read {shown}"))?;
     let text = String::from_utf8(text).map_err(|_| Failure::usage(format!("{shown} is no text in UTF-8")))?;
-    parse(&text).map_err(|(line, why)| Failure::usage(format!("{shown}, line {line}: {why}")))
+    parse(&text, rule).map_err(|(line, why)| Failure::usage(format!("{shown}, line {line}: {why}")))
 }
 
 /// Reads a file of variables. What is wrong is told with its line, and never with a value.
-fn parse(text: &str) -> Result<Vec<(String, String)>, (usize, String)> {
+fn parse(text: &str, rule: Rule) -> Result<Vec<(String, String)>, (usize, String)> {
     let found = variables::read(text).map_err(|(line, what)| {
         let why = match what {
             Malformed::NoPair => "expected NAME=VALUE".to_owned(),
@@ -118,6 +121,9 @@ fn parse(text: &str) -> Result<Vec<(String, String)>, (usize, String)> {
     if let Some(bad) = found.iter().find(|one| one.value.contains('\0')) {
         return Err((bad.line, "a value cannot hold a NUL".to_owned()));
     }
+    for one in &found {
+        rule(&one.name).map_err(|why| (one.line, why))?;
+    }
     Ok(found.into_iter().map(|one| (one.name, one.value)).collect())
 }
 
@@ -127,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_value_that_no_variable_can_have_is_told_with_its_line() {
-        let (line, why) = parse("A=1\nB=\0").unwrap_err();
+        let (line, why) = parse("A=1\nB=\0", check_variable).unwrap_err();
 
         assert_eq!((line, why.as_str()), (2, "a value cannot hold a NUL"));
     }

@@ -86,6 +86,8 @@ codes! {
     NoEffect = "no-effect",
     /// There is more of the same than is shown.
     TooMany = "too-many",
+    /// The file cannot be read at all.
+    Unreadable = "unreadable",
 }
 
 impl fmt::Display for Code {
@@ -111,7 +113,7 @@ pub struct Diagnostic {
     pub message: String,
     /// The config file, as it was named to [`compile`](crate::compile).
     pub file: String,
-    /// The line, from 1.
+    /// The line, from 1; 0 for the file itself.
     pub line: u32,
     /// The column in characters, from 1.
     pub column: u32,
@@ -161,6 +163,21 @@ impl Diagnostic {
             end_column: column,
             range: before.len()..before.len(),
             related: Vec::new(),
+        }
+    }
+
+    /// A file that cannot be read; `message` says why.
+    #[must_use]
+    pub fn unreadable(file_name: &str, message: String) -> Self {
+        Self {
+            message,
+            code: Code::Unreadable,
+            line: 0,
+            column: 0,
+            end_line: 0,
+            end_column: 0,
+            suggestion: None,
+            ..Self::no_text(file_name, "")
         }
     }
 

@@ -17,6 +17,7 @@ pub(crate) use command::{Git, Group};
 pub(crate) use words::is_commit;
 
 use crate::config::{GitSettings, Repository};
+use crate::followed::{self, Followed};
 
 /// The largest config file that is read.
 const LARGEST_CONFIG: u64 = 1024 * 1024;
@@ -104,8 +105,23 @@ impl Mirrors {
         };
         let _one_at_a_time = lock.lock().await;
         let mirror = self.mirror(repository);
+        let format = Format::of(commit);
         if !mirror.join("HEAD").exists() {
-            self.make(&mirror).await?;
+            self.make(&mirror, format).await?;
+        } else if let Some(other) = Format::of_mirror(&mirror).filter(|found| *found != format) {
+            if self.has_any(&mirror).await? {
+                let (name, mirror) = (repository.name(), mirror.display());
+                return Err(GitError::Refused(format!(
+                    "{commit} is the name of a {} object, and {name} has {} ones; if that has changed at its \
+                     source, remove {mirror} while the server is stopped",
+                    format.word(),
+                    other.word()
+                )));
+            }
+            // A commit that never was decided what it should hold.
+            fs::remove_dir_all(&mirror)
+                .map_err(|error| GitError::Failed(format!("{}: {error}", mirror.display())))?;
+            self.make(&mirror, format).await?;
         }
         if !self.has(&mirror, commit).await? {
             self.fetch_branches_and_tags(repository, &mirror).await?;
@@ -143,12 +159,21 @@ impl Mirrors {
         }))
     }
 
-    async fn make(&self, mirror: &Path) -> Result<(), GitError> {
-        let made = self
-            .git
-            .run(None, &["init", "--quiet", "--bare", "--", text(mirror)?])
-            .await?;
-        made.or_failed()
+    async fn make(&self, mirror: &Path, format: Format) -> Result<(), GitError> {
+        let mut arguments = vec!["init", "--quiet", "--bare"];
+        if format == Format::Sha256 {
+            // The usual one is not named: a git before 2.29 knows no other, and no such option.
+            arguments.push("--object-format=sha256");
+        }
+        arguments.extend(["--", text(mirror)?]);
+        self.git.run(None, &arguments).await?.or_failed()
+    }
+
+    /// Whether anything was ever fetched.
+    async fn has_any(&self, mirror: &Path) -> Result<bool, GitError> {
+        let refs = self.git.run(Some(mirror), &["for-each-ref", "--count=1"]).await?;
+        refs.or_failed()?;
+        Ok(!refs.stdout.is_empty())
     }
 
     /// Whether the commit and all that a checkout needs of it is there.
@@ -215,21 +240,29 @@ impl Mirrors {
             });
         }
         let mirror = self.mirror(repository);
-        let mut arguments = vec!["ls-tree", "-z", "-l", "--full-tree", commit, "--"];
-        arguments.extend(names);
-        let listed = self.git.run(Some(&mirror), &arguments).await?;
-        listed.or_failed()?;
-        let entries = words::tree_entries(&listed.stdout);
+        let asked: String = names.iter().map(|name| format!("{commit}:{name}\n")).collect();
+        let told = self.git.ask(&mirror, &followed::CHECK, &asked).await?;
+        told.or_failed()?;
+        let mut answers = told.stdout.as_slice();
         for name in names {
-            let Some(entry) = entries.iter().find(|entry| entry.path == *name) else {
-                continue;
+            let (found, rest) = Followed::next(answers)
+                .ok_or_else(|| GitError::Failed(format!("git does not tell what {name} is")))?;
+            answers = rest;
+            let object = match found {
+                Followed::Missing => continue,
+                Followed::File { object, size } if size <= LARGEST_CONFIG => object,
+                Followed::File { size, .. } => {
+                    let why = format!("it has {size} bytes, and at most {LARGEST_CONFIG} are read");
+                    return Ok(ConfigFile::Unusable { name, why });
+                }
+                Followed::Unusable(why) => {
+                    let why = format!("it {why}");
+                    return Ok(ConfigFile::Unusable { name, why });
+                }
             };
-            if let Some(why) = entry.unusable(LARGEST_CONFIG) {
-                return Ok(ConfigFile::Unusable { name, why });
-            }
             let shown = self
                 .git
-                .run(Some(&mirror), &["cat-file", "blob", &entry.object])
+                .run(Some(&mirror), &["cat-file", "blob", &object])
                 .await?;
             shown.or_failed()?;
             return Ok(ConfigFile::Found {
@@ -238,6 +271,41 @@ impl Mirrors {
             });
         }
         Ok(ConfigFile::Missing)
+    }
+}
+
+/// How the objects of a repository are named. It has one for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Sha1,
+    Sha256,
+}
+
+impl Format {
+    /// That of a commit's name.
+    fn of(commit: &str) -> Self {
+        match commit.len() {
+            64 => Self::Sha256,
+            _ => Self::Sha1,
+        }
+    }
+
+    /// That of a mirror, where it can be told: `extensions.objectFormat` (`gitrepository-layout(5)`).
+    fn of_mirror(mirror: &Path) -> Option<Self> {
+        let config = fs::read_to_string(mirror.join("config")).ok()?.to_lowercase();
+        let named = config.lines().filter_map(|line| line.split_once('='));
+        let mut formats = named.filter(|(key, _)| key.trim() == "objectformat");
+        Some(match formats.next() {
+            Some((_, value)) if value.trim() == "sha256" => Self::Sha256,
+            _ => Self::Sha1,
+        })
+    }
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Sha1 => "SHA-1",
+            Self::Sha256 => "SHA-256",
+        }
     }
 }
 

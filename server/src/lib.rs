@@ -6,7 +6,8 @@
 //! reads configs from repositories (`compile`, `git`), keeps artifacts on disk (`artifacts`), tells Git
 //! providers how commits do (`statuses`), removes what is old (`retention`), sees to it that there is room
 //! (`room`) and calls the store when a deadline passes (`clock`).
-//! `variables` reads files of variables, for it and for whoever gives a job some.
+//! `variables` reads files of variables, and `followed` what git says of a commit's files, for it and for whoever gives
+//! a job some.
 
 mod app;
 mod artifacts;
@@ -16,6 +17,7 @@ mod compile;
 mod complaint;
 pub mod config;
 mod error;
+pub mod followed;
 mod git;
 mod http;
 mod retention;

@@ -2,7 +2,6 @@
 //! kept nowhere. No error and no log line holds anything of what was read, but names.
 
 mod command;
-mod names;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -16,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::config::{inherited, read_private};
-use crate::variables;
+use crate::variables::{self, check_secret};
 
 /// How many sources are read at once.
 const AT_ONCE: usize = 8;
@@ -176,7 +175,7 @@ fn values(text: &Secret) -> Result<Values, String> {
     };
     let mut sum = 0;
     for (name, value) in &values {
-        names::check(name)?;
+        check_secret(name)?;
         sum += value.expose().len();
         if value.expose().contains('\0') {
             return Err(format!("`{name}` holds a NUL, and no variable can"));

@@ -1,6 +1,10 @@
 //! Files of variables: `NAME=VALUE`, one a line. A value may stand in `'...'`, as it is, or in `"..."`, with
 //! `\n`, `\r`, `\t`, `\"`, `\$` and `\\`; in both over several lines. `#` begins a comment.
 
+mod names;
+
+pub use names::{check_secret, check_variable};
+
 /// A variable of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variable {

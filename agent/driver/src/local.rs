@@ -18,6 +18,7 @@ mod process;
 mod refusal;
 mod removal;
 pub mod sandbox;
+mod sweep;
 mod traces;
 mod user;
 mod watching;
@@ -38,6 +39,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 
 use crate::{Driver, DriverError, Exit, Order, Place, Progress};
+pub use checks::may_be_exposed;
 use children::Children;
 use folder::Folder;
 pub use isolation::Isolation;
@@ -45,6 +47,7 @@ use isolation::Making;
 use lock::Lock;
 use making::Claim;
 use sandbox::Report;
+pub use sweep::sweep;
 
 /// How long a sandbox may take to start, and a place to be let go of by whoever has it.
 const PATIENCE: Duration = Duration::from_secs(60);

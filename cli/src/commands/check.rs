@@ -1,6 +1,10 @@
 //! `goatherd check`.
 
-use anyhow::Context as _;
+mod leading;
+
+use std::io;
+use std::path::Path;
+
 use pipeline::{Color, Compiled, Diagnostic};
 use serde::Serialize;
 
@@ -17,7 +21,21 @@ struct Report<'a> {
 /// Compiles a config file and prints what is wrong with it on standard output.
 pub(crate) fn run(arguments: &Check) -> Result<Ending, Failure> {
     let name = arguments.file.to_string_lossy();
-    let bytes = std::fs::read(&arguments.file).with_context(|| format!("cannot read {name}"))?;
+    let bytes = match read(&arguments.file) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            if arguments.json {
+                let diagnostics = [Diagnostic::unreadable(&name, error.to_string())];
+                output::line(&json::to_line(&Report {
+                    ok: false,
+                    diagnostics: &diagnostics,
+                }));
+            }
+            return Err(anyhow::Error::new(error)
+                .context(format!("cannot read {name}"))
+                .into());
+        }
+    };
     let (source, compiled) = match pipeline::decode(&name, bytes) {
         Ok(source) => {
             let compiled = pipeline::compile(&name, &source);
@@ -58,6 +76,17 @@ pub(crate) fn run(arguments: &Check) -> Result<Ending, Failure> {
     } else {
         Ending::ConfigInvalid
     })
+}
+
+/// Reads a config as a run would: a link is followed within its repository.
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    match leading::out_of_the_repository(file) {
+        Some(target) => Err(io::Error::other(format!(
+            "it is a symbolic link that leads out of the repository, to {}",
+            target.display()
+        ))),
+        None => std::fs::read(file),
+    }
 }
 
 /// Whether diagnostics are printed in colour there.

@@ -1,14 +1,12 @@
 //! `goatherd run`: the jobs of the working tree here, with a server and an agent of its own.
 
 mod early;
+pub(crate) mod room;
 
 use std::collections::BTreeSet;
-use std::fs::Permissions;
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use api::people::{Event, EventKind, PipelineRequest};
@@ -28,15 +26,11 @@ use super::follow::follow;
 use super::webhook::random;
 use crate::config::{Run, user_state};
 use crate::error::{Ending, Failure};
+use crate::folders::{self, Folders};
 use crate::output::{self, View};
 use crate::snapshot::{ConfigFile, Snapshot, Source};
 use crate::together::Together;
 use crate::variables::Variables;
-
-/// How long the temporary folder may still be written to at the end.
-const LETTING_GO: Duration = Duration::from_secs(5);
-/// The pause before it is looked at again.
-const MOMENT: Duration = Duration::from_millis(20);
 
 /// Runs the jobs and ends as they do.
 pub(crate) async fn run(arguments: Run, stops: Stops) -> Result<Ending, Failure> {
@@ -49,8 +43,20 @@ pub(crate) async fn run(arguments: Run, stops: Stops) -> Result<Ending, Failure>
         check_writable(folder)?;
     }
     let folders = Folders::make(arguments.data.as_deref())?;
-    let ended = in_folders(&folders, &here, &arguments, variables, &stops).await;
+    let swept = folders::sweep();
+    let mut view = View::new(arguments.json);
+    let ended = in_folders(&folders, &here, &arguments, variables, &mut view, &stops).await;
+    if let Err(failure) = &ended
+        && let Some(cause) = failure.to_cause().filter(|_| view.wants_last())
+    {
+        let outcome = match cause {
+            Cause::Config { .. } => PipelineOutcome::Failed,
+            _ => PipelineOutcome::InfraFailed,
+        };
+        view.show(&finished(outcome, cause));
+    }
     let removed = folders.remove().await;
+    swept.finish(&stops.second).await;
     let ending = ended?;
     removed?;
     Ok(ending)
@@ -61,9 +67,9 @@ async fn in_folders(
     here: &Path,
     arguments: &Run,
     variables: Variables,
+    view: &mut View,
     stops: &Stops,
 ) -> Result<Ending, Failure> {
-    let mut view = View::new(arguments.json);
     let mut config = configuration(folders, arguments);
     let preparing = async {
         tokio::select! {
@@ -88,7 +94,7 @@ async fn in_folders(
                 }
                 // A terminal's Ctrl-C ends git too.
                 Some(Err(failure)) if !stops.first.is_cancelled() => Err(failure),
-                _ => Ok(interrupted(arguments, &mut view)),
+                _ => Ok(interrupted(arguments, view)),
             };
         }
     };
@@ -103,7 +109,7 @@ async fn in_folders(
         Some(early) => early,
         None => Early::prepare(folders.data(), &arguments.places, &config).await,
     };
-    see_to_it(early, config, arguments, &snapshot, &plan, &mut view, stops).await
+    see_to_it(folders, early, config, arguments, &snapshot, &plan, view, stops).await
 }
 
 /// What can be made ready before it is known what is to run: only in the temporary folder.
@@ -200,6 +206,7 @@ fn finished(outcome: PipelineOutcome, cause: Cause) -> Event {
 
 /// Starts server and agents in the data folder, sees the pipeline through and stops them.
 async fn see_to_it(
+    folders: &Folders,
     early: Early,
     mut config: Config,
     arguments: &Run,
@@ -234,6 +241,7 @@ async fn see_to_it(
     let seen = tokio::select! {
         seen = see_through(&client, arguments, snapshot, view, stops, &no_more_jobs) => seen.map_err(Failure::from),
         failure = together.broken() => Err(failure),
+        full = room::used_up(folders.data()) => Err(Failure::Other(full.into())),
     };
     match seen {
         Ok(Some(ending)) => {
@@ -378,61 +386,4 @@ async fn keep_artifacts(client: &Client, pipeline: &PipelineId, arguments: &Run)
         output::line(&text)
     }
     Ok(())
-}
-
-/// Where a run's files are.
-#[derive(Debug)]
-struct Folders {
-    /// For this run alone. Others can go through it to the places of their jobs, and read nothing in it.
-    temporary: tempfile::TempDir,
-    given: Option<PathBuf>,
-}
-
-impl Folders {
-    fn make(given: Option<&Path>) -> anyhow::Result<Self> {
-        let given = given
-            .map(std::path::absolute)
-            .transpose()
-            .context("cannot tell where --data is")?;
-        let temporary =
-            tempfile::TempDir::with_prefix("goatherd-run-").context("cannot make a temporary folder")?;
-        let made = std::fs::set_permissions(temporary.path(), Permissions::from_mode(0o711))
-            .and_then(|()| make_folder(&temporary.path().join("snapshot"), 0o700))
-            .and_then(|()| make_folder(&temporary.path().join("data"), 0o711));
-        made.context("cannot make a temporary folder")?;
-        Ok(Self { temporary, given })
-    }
-
-    /// For the snapshot.
-    fn scratch(&self) -> PathBuf {
-        self.temporary.path().join("snapshot")
-    }
-
-    /// For server, agents and places. It is made by them.
-    fn data(&self) -> PathBuf {
-        self.given
-            .clone()
-            .unwrap_or_else(|| self.temporary.path().join("data"))
-    }
-
-    /// What was broken off at the end may still be at a file, on a thread or in a process of its own: it has a
-    /// moment to let go.
-    async fn remove(self) -> anyhow::Result<()> {
-        let folder = self.temporary.keep();
-        let until = Instant::now() + LETTING_GO;
-        loop {
-            match tokio::fs::remove_dir_all(&folder).await {
-                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && Instant::now() < until => {
-                    tokio::time::sleep(MOMENT).await;
-                }
-                removed => {
-                    return removed.with_context(|| format!("cannot remove {}", folder.display()));
-                }
-            }
-        }
-    }
-}
-
-fn make_folder(path: &Path, mode: u32) -> io::Result<()> {
-    std::fs::DirBuilder::new().mode(mode).create(path)
 }

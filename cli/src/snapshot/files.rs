@@ -1,5 +1,7 @@
 //! From a working tree to a git tree.
 
+mod submodules;
+
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -9,13 +11,15 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
+use super::entry::{self, Entry, LARGEST, is_below_folders, is_there, length, size};
 use super::git;
 use super::original::Original;
+use super::patience;
 use super::scratch::Scratch;
 use super::status::{Counts, Index, Status};
 
-/// An untracked file that is larger is left out, and named. It is what the largest providers refuse, too.
-const LARGEST: u64 = 100 * 1024 * 1024;
+/// How often a working tree is read that changes meanwhile.
+const TRIES: usize = 3;
 
 /// A working tree's files as git has them now.
 #[derive(Debug, Default)]
@@ -45,32 +49,39 @@ impl Files {
         original: &Original,
         config: Option<&OsStr>,
     ) -> anyhow::Result<Self> {
-        let mut list = scratch.reader(&["ls-files", "--stage", "-z"]);
-        let mut status = scratch.reader(&[
-            "status",
-            "--porcelain=v2",
-            "-z",
-            "--no-renames",
-            "--untracked-files=all",
-            // They are looked at one by one.
-            "--ignore-submodules=all",
-        ]);
-        let (index, status, filtered) = tokio::join!(
-            git::text(&mut list),
-            git::output(&mut status),
-            filtered(scratch, original)
-        );
-        let status = status?;
-        if !status.status.success() {
-            anyhow::bail!("git says: {}", git::words(&status.stderr));
+        let mut tries = 1;
+        loop {
+            let taken = patience::unless_stuck(&original.top, Self::try_to_take(scratch, original, config));
+            match taken.await? {
+                // A file was cut off or went away between two looks at it.
+                Err(error) if error.is::<Unread>() && tries < TRIES => {
+                    tries += 1;
+                    scratch.renew(original).context("cannot read the index again")?;
+                }
+                taken => return taken,
+            }
         }
+    }
+
+    async fn try_to_take(
+        scratch: &Scratch,
+        original: &Original,
+        config: Option<&OsStr>,
+    ) -> anyhow::Result<Self> {
+        let mut list = scratch.reader(&["ls-files", "--stage", "-v", "-z"]);
+        let (index, looked, filtered) =
+            tokio::join!(git::text(&mut list), look(scratch), filtered(scratch, original));
+        let index = Index::read(&index?);
+        let mut looked = looked?;
+        if !index.assumed.is_empty() || !index.skipped.is_empty() {
+            see_all(scratch, &index).await?;
+            looked = look(scratch).await?;
+        }
+        let (status, warnings) = looked;
         let mut files = Self::default();
         // What it could not look into.
-        let warnings = String::from_utf8_lossy(&status.stderr).into_owned();
-        files.notes.extend(warnings.lines().map(str::to_owned));
-        let index = Index::read(&index?);
-        let status = Status::read(&status.stdout);
-        let changes = files.changes(&original.top, &index, &status, filtered?, config);
+        files.notes.extend(warnings);
+        let changes = files.changes(&original.top, &index, &status, filtered?, config)?;
         let is_committed = original.head.is_some();
         if is_committed
             && changes.read.is_empty()
@@ -102,14 +113,17 @@ impl Files {
         status: &Status,
         filtered: BTreeSet<OsString>,
         config: Option<&OsStr>,
-    ) -> Changes {
+    ) -> anyhow::Result<Changes> {
         let mut changes = Changes::default();
         self.untracked(top, index, status, &mut changes);
         let mut untracked = changes.read.difference(&status.different).count();
         self.filtered(top, status, filtered, &mut changes);
         let is_ignored = |name: &&OsStr| !index.files.contains(*name) && !status.untracked.contains(*name);
         // It decides what runs, so it counts even if git ignores it.
-        if let Some(name) = config.filter(is_ignored) {
+        if let Some(name) = config
+            .filter(is_ignored)
+            .filter(|name| is_below_folders(top, name))
+        {
             self.note(name, "it is taken although git ignores it");
             changes.read.insert(name.to_owned());
             untracked += 1;
@@ -118,18 +132,45 @@ impl Files {
         let gone: BTreeSet<_> = status.gone.difference(&status.untracked).cloned().collect();
         let is_deleted = |path: &&OsString| gone.contains(*path) || !is_there(&top.join(path));
         let deleted = status.different.iter().filter(is_deleted).count();
+        let outside = gone.intersection(&index.skipped).count();
+        if outside > 0 {
+            self.notes.push(format!(
+                "{outside} tracked {} not in this working tree, because git is told to leave {} out (a sparse \
+                 checkout): no job sees {}",
+                if outside == 1 { "file is" } else { "files are" },
+                if outside == 1 { "it" } else { "them" },
+                if outside == 1 { "it" } else { "them" },
+            ));
+        }
         changes.remove.extend(gone);
-        changes.read.extend(status.to_read.iter().cloned());
+        for path in &status.to_read {
+            match entry::of(&top.join(path)) {
+                Entry::Odd(kind) => {
+                    self.note(path, &format!("it is {kind} here, so it is left out"));
+                    changes.remove.insert(path.clone());
+                }
+                Entry::File(_) => {
+                    match File::open(top.join(path)) {
+                        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                            return Err(unreadable(path, &error));
+                        }
+                        // What is gone again is for git to find out.
+                        _ => _ = changes.read.insert(path.clone()),
+                    }
+                }
+                Entry::Folder | Entry::Link | Entry::Absent => _ = changes.read.insert(path.clone()),
+            }
+        }
         let lost = changes.remove.difference(&changes.read);
         let lost = lost.filter(|path| index.files.contains(*path)).count();
         let added = changes.read.difference(&index.files).count();
         self.counts = Counts {
             files: index.files.len() + added - lost,
             changed: status.different.len() - deleted,
-            deleted,
+            deleted: deleted - outside,
             untracked,
         };
-        changes
+        Ok(changes)
     }
 
     fn untracked(&mut self, top: &Path, index: &Index, status: &Status, changes: &mut Changes) {
@@ -177,73 +218,53 @@ impl Files {
         }
     }
 
-    /// Puts a submodule's files in the place of its commit.
-    async fn take_submodule(
-        &mut self,
-        scratch: &Scratch,
-        original: &Original,
-        path: &OsStr,
-    ) -> anyhow::Result<()> {
-        let folder = original.top.join(path);
-        if fs::symlink_metadata(folder.join(".git")).is_err() {
-            self.note(
-                path,
-                "this submodule is not checked out here, so its folder is empty",
-            );
-            return Ok(());
-        }
-        let inner = match Original::at(&folder).await {
-            Ok(inner) if inner.object_format == original.object_format => inner,
-            Ok(_) => {
-                self.note(
-                    path,
-                    "this submodule's objects are of another format, so its folder is empty",
-                );
-                return Ok(());
-            }
-            Err(error) => {
-                self.note(
-                    path,
-                    &format!("this submodule cannot be read, so its folder is empty: {error:#}"),
-                );
-                return Ok(());
-            }
-        };
-        let parent = scratch.store.parent().context("the store is in a folder")?;
-        let own =
-            Scratch::new(&scratch.store, parent, &inner).context("cannot make the scratch repository")?;
-        let files = Box::pin(Self::take(&own, &inner, None)).await?;
-        let tree = files.tree.or_else(|| inner.head.map(|head| head.tree));
-        let Some(tree) = tree else {
-            self.note(
-                path,
-                "this submodule has no file and no commit, so its folder is empty",
-            );
-            return Ok(());
-        };
-        self.counts.add(files.counts);
-        self.notes.extend(
-            files
-                .notes
-                .into_iter()
-                .map(|note| format!("in {}: {note}", path.display())),
-        );
-        self.note(path, "this submodule's files are taken as they are here");
-        git::text_of(
-            &mut scratch.writer(&["update-index", "-z", "--force-remove", "--stdin"]),
-            &git::listed([path]),
-        )
-        .await?;
-        let mut prefix = OsString::from("--prefix=");
-        prefix.push(path);
-        prefix.push("/");
-        git::text(scratch.reader(&["read-tree"]).arg(prefix).arg(&tree)).await?;
-        Ok(())
-    }
-
     fn note(&mut self, path: &OsStr, what: &str) {
         self.notes.push(format!("{}: {what}", path.display()));
     }
+}
+
+/// git could not read a file that it was asked to read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the working tree; if something writes to it, try again when that is over: {0:#}")]
+struct Unread(anyhow::Error);
+
+fn unreadable(path: &OsStr, error: &io::Error) -> anyhow::Error {
+    let path = path.display();
+    anyhow::anyhow!("{path} is tracked, differs from what git has and cannot be read: {error}")
+}
+
+/// How the working tree differs, and git's words about what it could not look into.
+async fn look(scratch: &Scratch) -> anyhow::Result<(Status, Vec<String>)> {
+    let mut status = scratch.reader(&[
+        "status",
+        "--porcelain=v2",
+        "-z",
+        "--no-renames",
+        "--untracked-files=all",
+        // They are looked at one by one.
+        "--ignore-submodules=all",
+    ]);
+    let status = git::output(&mut status).await?;
+    if !status.status.success() {
+        return Err(git::failed(&status));
+    }
+    let warnings = String::from_utf8_lossy(&status.stderr);
+    let warnings = warnings.lines().map(str::to_owned).collect();
+    Ok((Status::read(&status.stdout), warnings))
+}
+
+/// Lets git look at everything in its copy of the index: what is in the working tree counts.
+async fn see_all(scratch: &Scratch, index: &Index) -> anyhow::Result<()> {
+    for (flag, paths) in [
+        ("--no-assume-unchanged", &index.assumed),
+        ("--no-skip-worktree", &index.skipped),
+    ] {
+        if !paths.is_empty() {
+            let mut command = scratch.writer(&["update-index", "-z", flag, "--stdin"]);
+            git::text_of(&mut command, &git::listed(paths)).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Changes the scratch index.
@@ -257,13 +278,22 @@ async fn change(scratch: &Scratch, changes: &Changes) -> anyhow::Result<()> {
         .await?;
     }
     if !changes.read.is_empty() {
-        let list = git::listed(&changes.read);
-        let arguments = ["update-index", "-z", "--add", "--remove", "--replace", "--stdin"];
-        git::text_of(&mut scratch.writer(&arguments), &list)
-            .await
-            .context("cannot read the working tree")?;
+        read(scratch, &git::listed(&changes.read)).await?;
     }
     Ok(())
+}
+
+/// Reads files of the working tree into the scratch index; `list` has their paths as git takes them.
+async fn read(scratch: &Scratch, list: &[u8]) -> anyhow::Result<()> {
+    let arguments = ["update-index", "-z", "--add", "--remove", "--replace", "--stdin"];
+    let read = git::text_of(&mut scratch.writer(&arguments), list).await;
+    read.map(|_| ()).map_err(|error| {
+        if error.is::<git::Full>() {
+            error
+        } else {
+            Unread(error).into()
+        }
+    })
 }
 
 /// The tracked files that a filter of the user's changes on their way into git. They are taken as they are in
@@ -287,37 +317,4 @@ async fn filtered(scratch: &Scratch, original: &Original) -> anyhow::Result<BTre
     Ok(git::pieces(&list)
         .map(|path| OsStr::from_bytes(path).to_owned())
         .collect())
-}
-
-/// How long a file is that can be taken, and why it cannot.
-fn length(top: &Path, path: &OsStr) -> Result<u64, String> {
-    let path = top.join(path);
-    match fs::symlink_metadata(&path) {
-        Ok(found) if found.is_file() && found.len() > LARGEST => Err(format!("it has {}", size(found.len()))),
-        Ok(found) if found.is_file() => File::open(&path)
-            .map(|_| found.len())
-            .map_err(|error| format!("it cannot be read ({error})")),
-        // git knows what to do with a link, and with what is gone again.
-        Ok(_) | Err(_) => Ok(0),
-    }
-}
-
-fn is_there(path: &Path) -> bool {
-    match fs::symlink_metadata(path) {
-        Ok(found) => !found.is_dir(),
-        Err(error) => !matches!(
-            error.kind(),
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-        ),
-    }
-}
-
-/// `3.1 GiB`.
-fn size(bytes: u64) -> String {
-    let mib = bytes.div_ceil(1024 * 1024);
-    if mib < 1024 {
-        format!("{mib} MiB")
-    } else {
-        format!("{}.{} GiB", mib / 1024, mib % 1024 * 10 / 1024)
-    }
 }

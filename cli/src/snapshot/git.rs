@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
@@ -63,12 +63,47 @@ pub(super) async fn text_of(command: &mut Command, input: &[u8]) -> anyhow::Resu
 
 fn succeeded(output: Output) -> anyhow::Result<Vec<u8>> {
     if output.status.success() {
-        return Ok(output.stdout);
+        Ok(output.stdout)
+    } else {
+        Err(failed(&output))
     }
+}
+
+/// What a git says that failed.
+pub(super) fn failed(output: &Output) -> anyhow::Error {
     let words = words(&output.stderr);
-    match NotOurs::told(&words) {
-        Some(refusal) => Err(refusal.into()),
-        None => bail!("git says: {words}"),
+    if let Some(refusal) = NotOurs::told(&words) {
+        return refusal.into();
+    }
+    if let Some(full) = Full::told(&words) {
+        return full.into();
+    }
+    if words.is_empty() {
+        // Such as SIGBUS, where a file is cut off that it has mapped.
+        return anyhow::anyhow!("git ended without a word, with {}", output.status);
+    }
+    anyhow::anyhow!("git says: {words}")
+}
+
+/// There is no room for what git writes, and it writes only into the temporary folder.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "there is no room left for the snapshot in {}; make some, or name another folder in TMPDIR; git says: {words}",
+    std::env::temp_dir().display()
+)]
+pub(crate) struct Full {
+    words: String,
+}
+
+impl Full {
+    /// The C library's words for `ENOSPC` and `EDQUOT`.
+    fn told(words: &str) -> Option<Self> {
+        let is_told = ["No space left on device", "Disk quota exceeded"]
+            .iter()
+            .any(|text| words.contains(text));
+        is_told.then(|| Self {
+            words: words.to_owned(),
+        })
     }
 }
 

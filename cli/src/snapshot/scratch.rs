@@ -82,6 +82,17 @@ impl Scratch {
         })
     }
 
+    /// Copies the index anew.
+    pub(super) fn renew(&self, original: &Original) -> io::Result<()> {
+        let index = self.folder.join("index");
+        match fs::remove_file(&index) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        copy(&original.index, &index)?;
+        copy_shared_indexes(&original.git_dir, &self.folder)
+    }
+
     /// git on the copied index and the user's files, to read objects.
     pub(super) fn reader(&self, arguments: &[&str]) -> Command {
         self.git(&self.store.join("objects"), arguments)

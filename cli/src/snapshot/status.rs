@@ -1,4 +1,4 @@
-//! What git says about files: `git status --porcelain=v2 -z` and `git ls-files --stage -z`.
+//! What git says about files: `git status --porcelain=v2 -z` and `git ls-files --stage -v -z`.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -28,6 +28,10 @@ pub(super) struct Index {
     pub(super) files: BTreeSet<OsString>,
     /// The submodules' paths.
     pub(super) submodules: BTreeSet<OsString>,
+    /// What git is told to take for unchanged without a look (`--assume-unchanged`).
+    pub(super) assumed: BTreeSet<OsString>,
+    /// What git is told to leave out of the working tree (`--skip-worktree`): a sparse checkout does so.
+    pub(super) skipped: BTreeSet<OsString>,
 }
 
 /// How many files a snapshot has, and how many of what kind.
@@ -106,12 +110,19 @@ impl Index {
     pub(super) fn read(text: &[u8]) -> Self {
         let mut index = Self::default();
         for entry in pieces(text) {
-            // mode object stage<TAB>path
+            // tag mode object stage<TAB>path
             let Some(tab) = entry.iter().position(|byte| *byte == b'\t') else {
                 continue;
             };
             let path = OsStr::from_bytes(entry.get(tab + 1..).unwrap_or_default()).to_owned();
-            if entry.starts_with(b"160000 ") {
+            let tag = entry.first().copied().unwrap_or_default();
+            if tag.is_ascii_lowercase() {
+                index.assumed.insert(path.clone());
+            }
+            if tag.eq_ignore_ascii_case(&b'S') {
+                index.skipped.insert(path.clone());
+            }
+            if entry.get(2..).unwrap_or_default().starts_with(b"160000 ") {
                 index.submodules.insert(path);
             } else {
                 index.files.insert(path);
@@ -157,11 +168,15 @@ mod tests {
     }
 
     #[test]
-    fn submodules_are_told_from_files() {
-        let index =
-            Index::read(b"100644 abc 0\ta\x00160000 abc 0\tlib/x\x00100644 abc 1\tb\x00100644 abc 2\tb\x00");
+    fn submodules_are_told_from_files_and_what_git_does_not_look_at_from_the_rest() {
+        let index = Index::read(
+            b"H 100644 abc 0\ta\x00H 160000 abc 0\tlib/x\x00M 100644 abc 1\tb\x00M 100644 abc 2\tb\x00\
+              h 100644 abc 0\tc\x00S 100644 abc 0\td\x00s 100644 abc 0\te\0",
+        );
 
-        assert_eq!(index.files, set(&["a", "b"]));
+        assert_eq!(index.files, set(&["a", "b", "c", "d", "e"]));
         assert_eq!(index.submodules, set(&["lib/x"]));
+        assert_eq!(index.assumed, set(&["c", "e"]));
+        assert_eq!(index.skipped, set(&["d", "e"]));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::program::{code, goatherd, text};
@@ -116,6 +116,36 @@ fn a_valid_config_is_told_with_its_number_of_jobs() {
         (code(&json), text(&json.stdout)),
         (0, "{\"ok\":true,\"diagnostics\":[]}\n".to_owned())
     );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told_to_programs_too() {
+    let folder = folder("");
+    std::fs::create_dir(folder.path().join("folder.yml")).unwrap();
+    std::fs::create_dir(folder.path().join(".git")).unwrap();
+    std::fs::remove_file(folder.path().join(".ci.yml")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", folder.path().join(".ci.yml")).unwrap();
+
+    for (name, part) in [
+        ("missing.yml", "No such file"),
+        ("folder.yml", "is a directory"),
+        (".ci.yml", "leads out of the repository, to /etc/passwd"),
+    ] {
+        let output = goatherd(folder.path(), ["check", name, "--json"])
+            .output()
+            .unwrap();
+
+        assert_eq!(code(&output), 1, "{name}");
+        let report: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+        assert_eq!(report["ok"], false);
+        let found = &report["diagnostics"][0];
+        assert_eq!(
+            (&found["code"], &found["file"], &found["line"]),
+            (&json!("unreadable"), &json!(name), &json!(0))
+        );
+        assert!(found["message"].as_str().unwrap().contains(part), "{found}");
+        assert!(text(&output.stderr).contains(part), "{output:?}");
+    }
 }
 
 #[test]

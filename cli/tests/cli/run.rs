@@ -55,13 +55,13 @@ pub(crate) fn events(stdout: &[u8]) -> Vec<Value> {
 }
 
 /// A run that a test talks to while it runs.
-struct Started {
+pub(crate) struct Started {
     child: Child,
     lines: Receiver<String>,
 }
 
 impl Started {
-    fn new(mut command: Command) -> Self {
+    pub(crate) fn new(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = mpsc::channel();
@@ -76,7 +76,7 @@ impl Started {
     }
 
     /// Waits for a line of output with this in it.
-    fn says(&self, what: &str) {
+    pub(crate) fn says(&self, what: &str) {
         let mut seen = Vec::new();
         loop {
             match self.lines.recv_timeout(Duration::from_secs(60)) {
@@ -87,7 +87,7 @@ impl Started {
         }
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .args(["-s", name, &self.child.id().to_string()])
             .status()
@@ -95,7 +95,11 @@ impl Started {
         assert!(status.success());
     }
 
-    fn ended(mut self) -> Option<i32> {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn ended(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 }

@@ -118,3 +118,41 @@ fn what_is_exposed_by_name_is_seen_too() {
         "{seen:?}"
     );
 }
+
+#[test]
+fn a_relative_path_and_a_single_file_are_exposed_and_credentials_are_warned_about() {
+    let repository = Repository::with(&[(
+        ".ci.yml",
+        "jobs:\n  look:\n    steps:\n      - run: {name: look, command: 'cat \"$THEIRS/wide/open\"; ls -A \"$THEIRS\"'}\n",
+    )]);
+    let home = home(&repository);
+    let run = |path: &str| {
+        repository
+            .run(&["--json", "--env", &format!("THEIRS={home}"), "--expose", path])
+            .env("HOME", &home)
+            .output()
+            .unwrap()
+    };
+
+    let relative = run("../home/wide/open");
+    let warned = run(&format!("{home}/wide/../wide"));
+    let credentials = repository
+        .run(&[
+            "--expose",
+            &format!("{home}/.aws"),
+            "--env",
+            &format!("THEIRS={home}"),
+        ])
+        .env("HOME", &home)
+        .output()
+        .unwrap();
+
+    assert_eq!(seen(&relative)[0], "a secret");
+    assert_eq!(seen(&warned)[0], "a secret");
+    let said = crate::program::text(&credentials.stderr);
+    assert!(
+        said.contains(&format!("lets every job read credentials: {home}/.aws")),
+        "{said}"
+    );
+    assert!(!crate::program::text(&relative.stderr).contains("credentials"));
+}

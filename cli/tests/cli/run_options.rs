@@ -74,6 +74,12 @@ fn secrets_that_others_can_read_or_that_are_not_masked_are_warned_about() {
 fn what_is_missing_or_wrong_is_told_before_anything_starts() {
     let repository = with_secrets(0o600);
     fs::write(repository.scratch().join("../wrong"), "A=1\nhunter2\n").unwrap();
+    fs::write(
+        repository.scratch().join("../shell"),
+        "A=hunter2\nBASH_ENV=hunter2\n",
+    )
+    .unwrap();
+    fs::write(repository.scratch().join("../path"), "PATH=hunter2\n").unwrap();
     for (arguments, ending, part) in [
         (["--secrets-file", "../absent"], 1, "cannot read ../absent"),
         (["--env-file", "../absent"], 1, "cannot read ../absent"),
@@ -84,6 +90,31 @@ fn what_is_missing_or_wrong_is_told_before_anything_starts() {
         ),
         (["--env", "NO_SUCH_VARIABLE"], 2, "there is no such variable here"),
         (["--env", "1=2"], 2, "no variable's name"),
+        (["--env", "=2"], 2, "no variable's name"),
+        (["--env", "HOME=/x"], 2, "--env: `HOME` says what the job is"),
+        (["--env", "CIRCLE_SHA1=x"], 2, "is set by goatherd"),
+        (
+            ["--env", "LD_PRELOAD=x"],
+            2,
+            "would change what the shell of every step does",
+        ),
+        (
+            ["--env-file", "../shell"],
+            2,
+            "../shell, line 2: `BASH_ENV` would change",
+        ),
+        (
+            ["--secrets-file", "../path"],
+            2,
+            "../path, line 1: `PATH` is a variable that every task has",
+        ),
+        (
+            ["--expose", "../absent"],
+            2,
+            "--expose ../absent: No such file or directory",
+        ),
+        (["--expose", "/"], 2, "--expose /: "),
+        (["--expose", "/proc"], 2, "--expose /proc: "),
         (["--job-timeout", "5"], 2, "such as 300ms, 90s or 1h30m"),
     ] {
         let output = repository

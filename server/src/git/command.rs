@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -128,6 +128,23 @@ impl Git {
             command.arg("--git-dir").arg(mirror);
         }
         command.args(arguments);
+        self.finish(command).await
+    }
+
+    /// Runs git on a mirror with a text on its standard input: less than a pipe holds, so that nobody waits for the
+    /// other.
+    pub(super) async fn ask(
+        &self,
+        mirror: &Path,
+        arguments: &[&str],
+        text: &str,
+    ) -> Result<Finished, GitError> {
+        let failed = |error: io::Error| GitError::Failed(format!("git could not be asked: {error}"));
+        let (reader, mut writer) = io::pipe().map_err(failed)?;
+        writer.write_all(text.as_bytes()).map_err(failed)?;
+        drop(writer);
+        let mut command = self.command(None);
+        command.arg("--git-dir").arg(mirror).args(arguments).stdin(reader);
         self.finish(command).await
     }
 

@@ -13,10 +13,15 @@ struct Source {
 
 impl Source {
     fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// With options of `git init`.
+    fn with(options: &[&str]) -> Self {
         let source = Self {
             folder: tempfile::tempdir().unwrap(),
         };
-        source.git(&["init", "--quiet", "--initial-branch=main"]);
+        source.git(&[&["init", "--quiet", "--initial-branch=main"], options].concat());
         source
     }
 
@@ -91,10 +96,45 @@ async fn a_commit_without_a_config_file_says_so() {
 }
 
 #[tokio::test]
-async fn a_config_file_that_is_a_link_is_not_followed() {
+async fn a_config_file_that_is_a_link_is_followed_as_far_as_the_repository_goes() {
+    let (_data, mirrors) = mirrors();
+    for (target, part) in [
+        ("ci/deep/build.yml", None),
+        ("./ci/../ci/deep/build.yml", None),
+        ("/etc/passwd", Some("leads out of the repository, to /etc/passwd")),
+        (
+            "../../etc/passwd",
+            Some("leads out of the repository, to ../../etc/passwd"),
+        ),
+        ("ci/absent.yml", Some("not in the commit")),
+        (".ci.yml", Some("leads back to itself")),
+        ("ci", Some("no file")),
+    ] {
+        let source = Source::new();
+        std::os::unix::fs::symlink(target, source.folder.path().join(".ci.yml")).unwrap();
+        let commit = source.commit("ci/deep/build.yml", "jobs");
+
+        mirrors.fetch(&source.repository(), &commit).await.unwrap();
+
+        let file = mirrors
+            .config_file(&source.repository(), &commit, NAMES)
+            .await
+            .unwrap();
+        match (&file, part) {
+            (ConfigFile::Found { name, bytes }, None) => {
+                assert_eq!((*name, bytes.as_slice()), (".ci.yml", &b"jobs"[..]));
+            }
+            (ConfigFile::Unusable { why, .. }, Some(part)) => assert!(why.contains(part), "{target}: {why}"),
+            _ => panic!("{target}: {file:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_config_in_a_folder_that_is_a_link_is_found() {
     let source = Source::new();
-    std::os::unix::fs::symlink("/etc/passwd", source.folder.path().join(".ci.yml")).unwrap();
-    let commit = source.commit("README", "hello");
+    std::os::unix::fs::symlink("ci", source.folder.path().join(".circleci")).unwrap();
+    let commit = source.commit("ci/config.yml", "jobs");
     let (_data, mirrors) = mirrors();
 
     mirrors.fetch(&source.repository(), &commit).await.unwrap();
@@ -103,7 +143,53 @@ async fn a_config_file_that_is_a_link_is_not_followed() {
         .config_file(&source.repository(), &commit, NAMES)
         .await
         .unwrap();
-    assert!(matches!(file, ConfigFile::Unusable { why, .. } if why.contains("symbolic link")));
+    assert!(
+        matches!(
+            file,
+            ConfigFile::Found {
+                name: ".circleci/config.yml",
+                ..
+            }
+        ),
+        "{file:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_config_file_that_is_too_large_is_told_with_its_size() {
+    let source = Source::new();
+    let commit = source.commit(".ci.yml", &"#".repeat(1024 * 1024 + 1));
+    let (_data, mirrors) = mirrors();
+
+    mirrors.fetch(&source.repository(), &commit).await.unwrap();
+
+    let file = mirrors
+        .config_file(&source.repository(), &commit, NAMES)
+        .await
+        .unwrap();
+    assert!(matches!(file, ConfigFile::Unusable { why, .. } if why.contains("1048577 bytes")));
+}
+
+#[tokio::test]
+async fn a_repository_with_sha_256_has_a_mirror_of_its_kind() {
+    let source = Source::with(&["--object-format=sha256"]);
+    let first = source.commit(".ci.yml", "one");
+    let (_data, mirrors) = mirrors();
+    let repository = source.repository();
+    // Somebody asks for what cannot be there, before anything was fetched.
+    mirrors.fetch(&repository, &"1".repeat(40)).await.unwrap_err();
+
+    mirrors.fetch(&repository, &first).await.unwrap();
+
+    let file = mirrors.config_file(&repository, &first, NAMES).await.unwrap();
+    assert!(matches!(file, ConfigFile::Found { bytes, .. } if bytes == b"one"));
+    let error = mirrors.fetch(&repository, &"1".repeat(40)).await.unwrap_err();
+    assert!(
+        matches!(&error, GitError::Refused(why) if why.contains("a SHA-1 object") && why.contains("SHA-256 ones")),
+        "{error:?}"
+    );
+    let second = source.commit(".ci.yml", "two");
+    mirrors.fetch(&repository, &second).await.unwrap();
 }
 
 #[tokio::test]
@@ -212,7 +298,7 @@ async fn a_git_that_takes_too_long_is_ended() {
     let (data, patient) = mirrors();
     let repository = Repository::new("acme/app", &format!("http://{address}/app")).unwrap();
     let mirror = patient.mirror(&repository);
-    patient.make(&mirror).await.unwrap();
+    patient.make(&mirror, Format::Sha1).await.unwrap();
     let settings = GitSettings {
         timeout: api::Millis::seconds(1),
         ..GitSettings::default()

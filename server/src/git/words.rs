@@ -99,46 +99,6 @@ pub(crate) fn is_commit(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// An entry of `git ls-tree -z -l`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct TreeEntry {
-    mode: String,
-    pub(super) object: String,
-    size: Option<u64>,
-    pub(super) path: String,
-}
-
-impl TreeEntry {
-    /// Why it cannot be read as a file of at most so many bytes; none where it can.
-    pub(super) fn unusable(&self, largest: u64) -> Option<String> {
-        match (self.mode.as_str(), self.size) {
-            ("120000", _) => Some("it is a symbolic link; it must be a file".to_owned()),
-            ("100644" | "100755", Some(size)) if size <= largest => None,
-            ("100644" | "100755", Some(size)) => {
-                Some(format!("it has {size} bytes, and at most {largest} are read"))
-            }
-            _ => Some("it is no file".to_owned()),
-        }
-    }
-}
-
-/// Reads `MODE TYPE OBJECT SIZE\tPATH`, each ended by a NUL.
-pub(super) fn tree_entries(listing: &[u8]) -> Vec<TreeEntry> {
-    let listing = String::from_utf8_lossy(listing);
-    let entry = |record: &str| {
-        let (facts, path) = record.split_once('\t')?;
-        let mut facts = facts.split_ascii_whitespace();
-        let (mode, _kind, object, size) = (facts.next()?, facts.next()?, facts.next()?, facts.next()?);
-        Some(TreeEntry {
-            mode: mode.to_owned(),
-            object: object.to_owned(),
-            size: size.parse().ok(),
-            path: path.to_owned(),
-        })
-    };
-    listing.split('\0').filter_map(entry).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,26 +146,5 @@ mod tests {
         let message = clean("ä".repeat(5000).as_bytes());
 
         assert!(message.len() <= LONGEST + 4 && message.ends_with(" ..."));
-    }
-
-    #[test]
-    fn a_listing_is_read_with_its_sizes() {
-        let listing = b"100644 blob 1111    12\t.ci.yml\x00120000 blob 2222     3\tlink\x00160000 commit 3333       -\tsub\0";
-
-        let entries = tree_entries(listing);
-
-        assert_eq!(entries.len(), 3);
-        assert_eq!(entries[0].unusable(12), None);
-        assert!(
-            entries[0]
-                .unusable(11)
-                .is_some_and(|why| why.contains("12 bytes"))
-        );
-        assert!(
-            entries[1]
-                .unusable(100)
-                .is_some_and(|why| why.contains("symbolic link"))
-        );
-        assert!(entries[2].unusable(100).is_some());
     }
 }

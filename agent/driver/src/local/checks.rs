@@ -41,7 +41,10 @@ pub(super) fn own_place_root(root: &Path) -> Result<PathBuf, DriverError> {
 }
 
 /// Whether a path can be shown without hiding what a task needs.
-pub(super) fn may_be_exposed(path: &Path) -> Result<(), DriverError> {
+///
+/// # Errors
+/// [`DriverError::Unusable`] with a sentence that says what is wrong with it.
+pub fn may_be_exposed(path: &Path) -> Result<(), DriverError> {
     let own = [
         inside::BIN,
         inside::GOAT,

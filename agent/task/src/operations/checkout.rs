@@ -45,7 +45,7 @@ pub(super) async fn checkout(current: Current<'_>, path: Option<&str>) -> Result
         folder: &folder,
     };
     for words in [
-        &["init", "-q"][..],
+        init(&source.commit),
         &["config", "remote.origin.url", &remote.url],
         &[
             "config",
@@ -61,6 +61,15 @@ pub(super) async fn checkout(current: Current<'_>, path: Option<&str>) -> Result
         local(&git, &["update-ref", &source.reference, &source.commit]).await?;
     }
     Ok(())
+}
+
+/// A repository has one kind of objects; which one is seen from the length of a commit's name.
+fn init(commit: &str) -> &'static [&'static str] {
+    match commit.len() {
+        64 => &["init", "-q", "--object-format=sha256"],
+        // A git before 2.29 knows no other, and no such option.
+        _ => &["init", "-q"],
+    }
 }
 
 fn is_commit(text: &str) -> bool {
