@@ -11,7 +11,8 @@ pub(crate) type Error = Box<dyn std::error::Error>;
 /// One thing to do. The names in the comments are the words; values of words inside of words hold no comma.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Act {
-    /// `record=FILE`: reads standard input to its end, and writes down as JSON what this process was given.
+    /// `record=FILE`: reads standard input to its end, and writes down as JSON what this process was
+    /// given. With `-` for a file to standard output.
     Record(PathBuf),
     /// `write=FILE`: makes a file with one line, at once whole. The readiness file, for one.
     Write(PathBuf),

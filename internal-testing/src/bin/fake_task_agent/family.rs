@@ -1,4 +1,5 @@
-//! Children and orphans: this program again, told something else.
+//! Children and orphans: this program again, told something else. Their standard input is at its end: a pipe, because
+//! an empty image has no `/dev/null`.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use crate::acts::Error;
 pub(crate) fn child(words: &[String]) -> io::Result<()> {
     Command::new(own_path())
         .args(words)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .spawn()
         .map(drop)
 }
@@ -19,7 +20,7 @@ pub(crate) fn child(words: &[String]) -> io::Result<()> {
 pub(crate) fn orphan(words: &[String]) -> Result<(), Error> {
     let status = Command::new(own_path())
         .arg(format!("child={}", words.join(",")))
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .status()?;
     if status.success() {
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use nix::unistd;
@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::acts::Error;
 use crate::performer::write_at_once;
 
-/// Writes it to `file`. What needs `/proc` is null without it.
+/// Writes it to `file`, or to standard output where that is `-`. What needs `/proc` is null without it.
 pub(crate) fn write(file: &Path) -> Result<(), Error> {
     let mut input = Vec::new();
     // A closed standard input holds nothing.
@@ -48,18 +48,24 @@ pub(crate) fn write(file: &Path) -> Result<(), Error> {
         "oom_score_adj_of_parent": score(&parent.to_string()),
         "descriptors": descriptors(),
     });
-    Ok(write_at_once(file, &format!("{record}\n"))?)
+    let line = format!("{record}\n");
+    if file == Path::new("-") {
+        std::io::stdout().write_all(line.as_bytes())?;
+    } else {
+        write_at_once(file, &line)?;
+    }
+    Ok(())
 }
 
 /// The open descriptors above the standard ones, by what they are.
 fn descriptors() -> Option<Vec<String>> {
-    // Gathered first: the listing itself is one, and gone when it is looked at.
-    let entries: Vec<_> = fs::read_dir("/proc/self/fd").ok()?.flatten().collect();
-    let above_standard = entries.iter().filter(|entry| {
-        let number = entry.file_name().to_string_lossy().parse::<u32>();
-        number.is_ok_and(|number| number > 2)
-    });
-    let targets = above_standard.filter_map(|entry| fs::read_link(entry.path()).ok());
+    let entries = fs::read_dir("/proc/self/fd").ok()?.flatten();
+    // Gathered first: the listing is one itself, and is gone when it is looked at.
+    let numbers: Vec<u32> = entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    let above_standard = numbers.iter().filter(|number| **number > 2);
+    let targets = above_standard.filter_map(|number| fs::read_link(format!("/proc/self/fd/{number}")).ok());
     Some(
         targets
             .map(|target| target.to_string_lossy().into_owned())
