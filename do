@@ -168,13 +168,27 @@ do_build() {
     (cd "$bin" && stat -c '%n: %s bytes' orchestrator circleci-agent goatherd) | sed "s|^|$bin/|"
 }
 
+#: build-fakes - what tests start in place of what ships, in target/bin/testing; a part of `test`
+do_build_fakes() {
+    need_rust
+    need strip=binutils
+    # With the packages of `build`, so that dependencies are not compiled for another set of features.
+    cargo build --locked --quiet -p goat -p task-agent -p cli -p internal-testing --bin fake_task_agent
+    mkdir -p target/bin/testing
+    strip -o target/bin/testing/.new "target/$target/debug/fake_task_agent"
+    mv target/bin/testing/.new target/bin/testing/fake_task_agent
+}
+
 #: test - all tests, on the built binaries; arguments go to nextest
 do_test() {
     need_rust
     need_tools
     # What the tests call, beside what every Debian has.
-    need /bin/kill=procps readelf=binutils setpriv=util-linux unshare=util-linux
+    need /bin/kill=procps readelf=binutils strip=binutils setpriv=util-linux unshare=util-linux ip=iproute2
     do_build
+    do_build_fakes
+    # A promise about its size is kept by what ships, which takes minutes to build.
+    [ -z "${CI:-}" ] || cargo build --locked --quiet --profile tiny -p goat --bins
     start_engine
     # Everything that a test leaves behind is found here: the folder can only be removed when it is empty.
     local scratch status=0

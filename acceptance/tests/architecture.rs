@@ -149,3 +149,22 @@ fn unsafe_code_is_in_sys_alone() {
 
     assert!(elsewhere.is_empty(), "unsafe code outside sys/: {elsewhere:?}");
 }
+
+#[test]
+fn one_place_collects_the_children_of_goat() {
+    let found = |pattern: &str| {
+        let output = Command::new("git")
+            .args(["grep", "-nE", pattern, "--", "goat/src"])
+            .current_dir(top())
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+
+    let callers = found("wait_any\\(");
+    assert_eq!(callers.lines().count(), 1, "{callers}");
+    // Each of these would take statuses away from it.
+    let others =
+        found("tokio::process|waitid|waitpid|wait4|Child::wait|\\.spawn\\(\\)|spawn_blocking|thread::spawn");
+    assert_eq!(others, "");
+}

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::ClientError;
@@ -18,15 +19,16 @@ pub(crate) enum Roots {
 
 /// A rustls configuration with these roots.
 pub(crate) fn config(roots: Roots) -> Result<ClientConfig, ClientError> {
-    let mut store = RootCertStore::empty();
-    if roots == Roots::All {
-        let native = rustls_native_certs::load_native_certs();
-        for error in &native.errors {
-            tracing::debug!(error = %error, "a certificate of this system could not be read");
+    let store = match roots {
+        Roots::None => RootCertStore::empty(),
+        Roots::All => {
+            let native = rustls_native_certs::load_native_certs();
+            for error in &native.errors {
+                tracing::debug!(error = %error, "a certificate of this system could not be read");
+            }
+            with_built_in(native.certs)
         }
-        store.add_parsable_certificates(native.certs);
-        store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
+    };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -34,4 +36,25 @@ pub(crate) fn config(roots: Roots) -> Result<ClientConfig, ClientError> {
         .with_root_certificates(store)
         .with_no_client_auth();
     Ok(config)
+}
+
+/// These roots, as far as they can be parsed, and the built-in ones.
+fn with_built_in(native: Vec<CertificateDer<'static>>) -> RootCertStore {
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(native);
+    store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    store
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_roots_are_there_without_any_of_the_system() {
+        let store = with_built_in(Vec::new());
+
+        // Mozilla's list has had more than a hundred for years.
+        assert!(store.len() > 100, "{}", store.len());
+    }
 }

@@ -258,4 +258,26 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn what_has_not_run_may_run_elsewhere() {
+        let cause = || "why".to_owned();
+        for (failure, retryable) in [
+            (Failure::NotReady, true),
+            (Failure::AgentNotStarted { cause: cause() }, true),
+            (Failure::InterruptedBefore, true),
+            (Failure::InterruptedWhileRunning, false),
+            (Failure::UserRefused { cause: cause() }, false),
+            (ended(End::Exited(7), b""), false),
+            (
+                Failure::EntrypointNotStarted {
+                    argv: Vec::new(),
+                    cause: cause(),
+                },
+                false,
+            ),
+        ] {
+            assert_eq!(failure.is_retryable(), retryable, "{failure:?}");
+        }
+    }
 }

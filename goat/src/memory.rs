@@ -169,4 +169,44 @@ mod tests {
 
         assert_eq!(Memory::below(mounted.path(), "0::/").killed_since(), None);
     }
+
+    /// The memory files of a hierarchy, before and after a kill.
+    const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cgroup-v2");
+
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir_all(to).expect("it is made");
+        for entry in fs::read_dir(from).expect("it is there").flatten() {
+            let target = to.join(entry.file_name());
+            if entry.path().is_dir() {
+                copy(&entry.path(), &target);
+            } else {
+                fs::copy(entry.path(), target).expect("it is copied");
+            }
+        }
+    }
+
+    #[test]
+    fn a_tree_of_cgroup_v2_is_read_as_the_kernel_writes_it() {
+        let container =
+            "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice/cri-containerd-2.scope";
+        let service = "user.slice/user-1000.slice/user@1000.service/app.slice/runner.service";
+        let limited =
+            "by the kernel's OOM killer, at a limit of 268435456 bytes, the peak was 268435456 bytes";
+        for (mounted, membership, words) in [
+            // On the host, and in a namespace of its own, where the group is the root.
+            ("", format!("0::/{container}"), limited),
+            (container, "0::/".to_owned(), limited),
+            ("", format!("0::/{service}"), "by the kernel's OOM killer"),
+        ] {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            copy(&Path::new(RECORDED).join("before"), folder.path());
+            let memory = Memory::below(&folder.path().join(mounted), &membership);
+            assert_eq!(memory.killed_since(), None, "{membership}");
+
+            copy(&Path::new(RECORDED).join("after"), folder.path());
+
+            let found = memory.killed_since().expect(&membership);
+            assert_eq!(found.to_string(), words, "{membership}");
+        }
+    }
 }

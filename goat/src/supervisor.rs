@@ -30,6 +30,8 @@ use crate::report::random_hex;
 mod children;
 mod conclusion;
 mod relay;
+#[cfg(test)]
+mod tests;
 mod turn;
 
 use children::Children;

@@ -28,3 +28,18 @@ pub fn folder() -> PathBuf {
 pub fn goatherd() -> PathBuf {
     folder().join("goatherd")
 }
+
+/// The task agent that obeys and misbehaves on request, which `./do test` builds. `src/bin/fake_task_agent` says
+/// what it understands.
+///
+/// # Panics
+/// Where it is missing, with what to do about it.
+#[must_use]
+pub fn fake_task_agent() -> PathBuf {
+    let path = PathBuf::from(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../target/bin/testing/fake_task_agent"
+    ));
+    path.canonicalize()
+        .unwrap_or_else(|_| panic!("{} is missing: run `./do build-fakes` first", path.display()))
+}

@@ -1,11 +1,12 @@
-//! The compiled `orchestrator`, with shell scripts as task agents and a runner API on a real socket.
+//! The compiled `orchestrator`, with real processes around it and a runner API on a real socket.
+//!
+//! [`compatible`] holds what every orchestrator must do that stands beside CircleCI's agents: names, defaults and
+//! wire formats. `ORCHESTRATOR_BIN=PATH` runs it on any of them. [`beyond`] holds what ours does better. [`rows`]
+//! says which promise is tested where.
 #![allow(clippy::print_stdout, reason = "a test that cannot run says so")]
 
-mod api;
-mod commands;
-mod configuration;
-mod interruption;
+mod beyond;
+mod compatible;
 mod place;
-mod processes;
-mod reports;
-mod task_agent;
+mod rows;
+mod starters;

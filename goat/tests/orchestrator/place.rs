@@ -1,18 +1,20 @@
 //! A folder with a task agent, a configuration, and a running `orchestrator`.
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use internal_testing::{RunnerApi, binaries};
 use serde_json::{Value, json};
+use sys::process::Signal;
 use tempfile::TempDir;
 
-use crate::api::Api;
-
 pub(crate) const TOKEN: &str = "the-task-token";
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Waits until `condition` gives something.
 pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
@@ -26,6 +28,36 @@ pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>
     }
 }
 
+/// The program under test: the one that was just built, or the one that `ORCHESTRATOR_BIN` names.
+pub(crate) fn orchestrator() -> PathBuf {
+    std::env::var_os("ORCHESTRATOR_BIN")
+        .map_or_else(|| env!("CARGO_BIN_EXE_orchestrator").into(), PathBuf::from)
+}
+
+/// Whether another orchestrator is under test: it is not asked for what only ours does.
+pub(crate) fn another_is_tested() -> bool {
+    let another = std::env::var_os("ORCHESTRATOR_BIN").is_some();
+    if another {
+        println!("skipped: ORCHESTRATOR_BIN is another orchestrator, and this is beyond what those do");
+    }
+    another
+}
+
+/// A command of `orchestrator` with an empty environment.
+pub(crate) fn command(words: &[&str]) -> Command {
+    let mut command = Command::new(orchestrator());
+    command.args(words).env_clear().stdin(Stdio::null());
+    command
+}
+
+/// Runs it; its exit code, standard output and standard error.
+pub(crate) fn output(command: &mut Command) -> (i32, String, String) {
+    let output = command.output().expect("it runs");
+    let text = |bytes| String::from_utf8(bytes).expect("it writes text");
+    let code = output.status.code().expect("it exits");
+    (code, text(output.stdout), text(output.stderr))
+}
+
 /// Where one task's things are.
 pub(crate) struct Place {
     folder: TempDir,
@@ -35,15 +67,28 @@ pub(crate) struct Place {
 impl Place {
     /// A place whose task agent runs this shell script. The script finds the place's folder in `$PLACE`.
     pub(crate) fn new(script: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        // Other users are to read it, too.
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("it is ours");
-        let agent = folder.path().join("agent.sh");
+        let place = Self::empty();
+        let agent = place.path("agent.sh");
         fs::write(&agent, script).expect("it is written");
+        fs::set_permissions(&agent, fs::Permissions::from_mode(0o644)).expect("it is ours");
+        place.with("task_agent_path", format!("/bin/sh {}", agent.display()))
+    }
+
+    /// A place whose task agent does what it is told (`fake_task_agent`), with `@` for the place's folder.
+    pub(crate) fn told(words: &str) -> Self {
+        let place = Self::empty();
+        let agent = binaries::fake_task_agent().display().to_string();
+        let path = format!("{agent} {}", place.words(words)).trim_end().to_owned();
+        place.with("task_agent_path", path)
+    }
+
+    fn empty() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        // Other users are to use it, too.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("it is ours");
         let config = json!({
             "task_id": "task-1",
             "token": TOKEN,
-            "task_agent_path": format!("/bin/sh {}", agent.display()),
             "runner_api_base_url": "http://127.0.0.1:1",
             "allocation": "task-1.1",
             "max_run_time": 60_000_000_000_i64,
@@ -52,55 +97,73 @@ impl Place {
         Self { folder, config }
     }
 
+    /// These words with the place's folder in them.
+    pub(crate) fn words(&self, words: &str) -> String {
+        words.replace('@', &self.folder.path().display().to_string())
+    }
+
     pub(crate) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.config[key] = value.into();
         self
     }
 
-    pub(crate) fn reporting_to(self, api: &Api) -> Self {
-        self.with("runner_api_base_url", api.url.as_str())
+    /// With a custom entrypoint that does what it is told.
+    pub(crate) fn with_entrypoint(self, words: &str) -> Self {
+        let mut cmd = vec![binaries::fake_task_agent().display().to_string()];
+        cmd.extend(self.words(words).split(' ').map(str::to_owned));
+        self.with("cmd", cmd)
+    }
+
+    /// With a readiness file, which is not there yet.
+    pub(crate) fn with_readiness_file(self) -> Self {
+        let file = self.path("ready").display().to_string();
+        self.with("readiness_file_path", file)
+    }
+
+    pub(crate) fn reporting_to(self, api: &RunnerApi) -> Self {
+        self.with("runner_api_base_url", api.url())
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// What a script wrote; nothing where it wrote nothing.
+    /// Makes a file that someone in the place waits for.
+    pub(crate) fn make(&self, name: &str) {
+        fs::write(self.path(name), "\n").expect("it is written");
+    }
+
+    /// What was written there; nothing where nothing was.
     pub(crate) fn text(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    /// What `record=@/NAME` wrote down.
+    pub(crate) fn record(&self, name: &str) -> Value {
+        serde_json::from_str(&self.wait_for(name)).expect("a record is JSON")
     }
 
     pub(crate) fn termination(&self) -> Value {
         serde_json::from_str(&self.text("termination")).expect("there is a termination message")
     }
 
+    /// The termination message's sentence.
+    pub(crate) fn last_words(&self) -> String {
+        let message = self.termination();
+        message["message"].as_str().expect("it has words").to_owned()
+    }
+
     /// `orchestrator run-task`, ready to be started, with the configuration in its environment.
     pub(crate) fn command(&self) -> Command {
-        let mut command = self.command_below(&[]);
-        command.env("CIRCLECI_GOAT_CONFIG", self.config.to_string());
-        command
+        self.command_by(&[])
     }
 
     /// As [`command`](Self::command), started by another program.
     pub(crate) fn command_by(&self, starter: &[&str]) -> Command {
-        let mut command = self.command_below(starter);
-        command.env("CIRCLECI_GOAT_CONFIG", self.config.to_string());
+        let mut command = self.bare_command(starter);
         command
-    }
-
-    fn command_below(&self, starter: &[&str]) -> Command {
-        let words = [starter, &[env!("CARGO_BIN_EXE_orchestrator"), "run-task"]].concat();
-        let (program, arguments) = words.split_first().expect("there are words");
-        let mut command = Command::new(program);
-        command
-            .args(arguments)
             .arg("--health-check-addr=127.0.0.1:0")
-            .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("PLACE", self.folder.path())
-            .stdin(Stdio::null())
-            .stdout(File::create(self.path("stdout")).expect("it is made"))
-            .stderr(File::create(self.path("log")).expect("it is made"));
+            .env("CIRCLECI_GOAT_CONFIG", self.config.to_string());
         command
     }
 
@@ -108,8 +171,27 @@ impl Place {
     pub(crate) fn command_with_file(&self) -> Command {
         let file = self.path("config.json");
         fs::write(&file, self.config.to_string()).expect("it is written");
-        let mut command = self.command_below(&[]);
-        command.env("CIRCLECI_GOAT_CONFIG_FILE", file);
+        let mut command = self.bare_command(&[]);
+        command
+            .arg("--health-check-addr=127.0.0.1:0")
+            .env("CIRCLECI_GOAT_CONFIG_FILE", file);
+        command
+    }
+
+    /// Without flags and without a configuration.
+    pub(crate) fn bare_command(&self, starter: &[&str]) -> Command {
+        let own = orchestrator().display().to_string();
+        let words = [starter, &[own.as_str(), "run-task"]].concat();
+        let (program, arguments) = words.split_first().expect("there are words");
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("PLACE", self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(File::create(self.path("stdout")).expect("it is made"))
+            .stderr(File::create(self.path("log")).expect("it is made"));
         command
     }
 
@@ -122,16 +204,54 @@ impl Place {
         self.start().end()
     }
 
+    /// The same as the init of a PID namespace, by what [`as_init`](crate::starters::as_init) gave.
+    pub(crate) fn run_by(&self, starter: &[&str]) -> i32 {
+        Running::start(self.command_by(starter)).end()
+    }
+
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.path("log")).unwrap_or_default()).into_owned()
+    }
+
+    /// Waits until this is in the log.
+    pub(crate) fn wait_for_log(&self, words: &str) {
+        eventually(words, || self.log().contains(words).then_some(()));
     }
 
     pub(crate) fn wait_for(&self, name: &str) -> String {
         eventually(name, || Some(self.text(name)).filter(|text| text.ends_with('\n')))
     }
+
+    /// The address that the log names.
+    pub(crate) fn address(&self) -> String {
+        eventually("the address", || {
+            let log = self.log();
+            let (_, rest) = log.split_once("app.address=")?;
+            let (line, _) = rest.split_once('\n')?;
+            line.split_whitespace().next().map(str::to_owned)
+        })
+    }
+
+    /// The pids of the processes whose command lines name the place's folder: those of this test alone.
+    pub(crate) fn processes(&self) -> Vec<i32> {
+        let folder = self.folder.path().display().to_string();
+        let pids = internal_testing::processes::all().into_iter();
+        pids.filter(|&pid| internal_testing::processes::command_line(pid).contains(&folder))
+            .map(|pid| i32::try_from(pid).expect("pids are small"))
+            .collect()
+    }
 }
 
-/// A started `orchestrator`. It is killed with what it started when it is dropped.
+impl Drop for Place {
+    /// A test that fails may leave some.
+    fn drop(&mut self) {
+        for pid in self.processes() {
+            let _ = sys::process::kill_process(sys::process::Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+}
+
+/// A started `orchestrator`. It is killed when it is dropped, and what it started with it.
 pub(crate) struct Running {
     child: Child,
 }
@@ -156,15 +276,19 @@ impl Running {
         })
     }
 
-    pub(crate) fn signal(pid: i32, signal: sys::process::Signal) {
-        sys::process::kill_process(sys::process::Pid::from_raw(pid), signal).expect("it is ours");
+    pub(crate) fn signal(&self, signal: Signal) {
+        send(self.pid(), signal);
     }
 
-    pub(crate) fn end(mut self) -> i32 {
-        let status = eventually("the orchestrator's end", || {
-            self.child.try_wait().expect("it is ours")
-        });
+    pub(crate) fn end(self) -> i32 {
+        let status = self.status();
         status.code().unwrap_or_else(|| panic!("{status}"))
+    }
+
+    pub(crate) fn status(mut self) -> std::process::ExitStatus {
+        eventually("the orchestrator's end", || {
+            self.child.try_wait().expect("it is ours")
+        })
     }
 }
 
@@ -175,41 +299,31 @@ impl Drop for Running {
     }
 }
 
-/// What makes the next program the init of a new PID namespace, if this machine allows it.
-pub(crate) fn as_init() -> Option<&'static [&'static str]> {
-    const STARTER: &[&str] = &[
-        "/usr/bin/unshare",
-        "--pid",
-        "--fork",
-        "--mount-proc",
-        "--kill-child",
-    ];
-    let allowed = Command::new(STARTER[0])
-        .args(&STARTER[1..])
-        .arg("/bin/true")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    if !allowed {
-        println!("skipped: a PID namespace cannot be made here");
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "a PID namespace cannot be made here"
-        );
+/// Sends a signal to a process of this test.
+pub(crate) fn send(pid: i32, signal: Signal) {
+    sys::process::kill_process(sys::process::Pid::from_raw(pid), signal).expect("it is ours");
+}
+
+/// What a GET at this address answers; nothing where nobody answers.
+pub(crate) fn get(address: &str, path: &str) -> String {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: goat\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().unwrap_or_default()
+}
+
+/// Puts the two binaries into a folder, as far as `init` can tell.
+pub(crate) fn binaries_in(folder: &Path) {
+    for name in ["orchestrator", "circleci-agent"] {
+        fs::write(folder.join(name), name).expect("it is written");
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o755)).expect("it is ours");
     }
-    allowed.then_some(STARTER)
-}
-
-/// Whether a process with this word in its command line runs.
-pub(crate) fn runs(word: &str) -> bool {
-    let processes = fs::read_dir("/proc").expect("proc is mounted").flatten();
-    processes
-        .map(|entry| entry.path().join("cmdline"))
-        .any(|file: PathBuf| has_word(&file, word))
-}
-
-fn has_word(file: &Path, word: &str) -> bool {
-    let line = fs::read(file).unwrap_or_default();
-    line.split(|&byte| byte == 0).any(|part| part == word.as_bytes())
 }
