@@ -147,7 +147,7 @@ do_test() {
     need_rust
     need_tools
     # What the tests call, beside what every Debian has.
-    need /bin/kill=procps readelf=binutils setpriv=util-linux unshare=util-linux
+    need /bin/kill=procps readelf=binutils setpriv=util-linux unshare=util-linux mount=mount
     do_build
     # Everything that a test leaves behind is found here: the folder can only be removed when it is empty.
     local scratch status=0
@@ -176,21 +176,27 @@ do_demo() {
     GOATHERD_BIN=$top/$bin demo/demo.sh "$@"
 }
 
-#: chaos - kills of all processes at random under load, and what must never happen; --seed N --minutes M
+#: chaos - kills at random under load, and what must never happen; --seed N --minutes M, or --goat --seed N --tasks M
 do_chaos() {
-    has git || apt_install git ca-certificates
+    need git=git mount=mount unshare=util-linux
     do_build >/dev/null
     cargo build --locked --quiet -p acceptance --bin chaos
     GOATHERD_BIN=$top/$bin "target/$target/debug/chaos" "$@"
 }
 
-#: bench - one table of how fast and small it is, beside sh and peers; --quick, --dev-build, or parts: local log ...
+#: bench - one table of how fast and small it is, beside sh and peers; --quick, --dev-build, or parts: goat local log ...
 do_bench() {
-    has git || apt_install git ca-certificates
-    local build=(--release) arguments=() word
+    need git=git
+    local build=(--release) arguments=() parts=' ' word
     for word in "$@"; do
-        if [ "$word" = --dev-build ]; then build=(); else arguments+=("$word"); fi
+        case "$word" in
+        --dev-build) build=() ;;
+        --*) arguments+=("$word") ;;
+        *) arguments+=("$word"); parts+="$word " ;;
+        esac
     done
+    # The inits that GOAT is measured beside.
+    [[ $parts != ' ' && $parts != *' goat '* ]] || need tini=tini dumb-init=dumb-init catatonit=catatonit
     do_build "${build[@]}" >/dev/null
     cargo build --locked --quiet -p acceptance --bin bench
     GOATHERD_BIN=$top/$bin "target/$target/debug/bench" "${arguments[@]}"
