@@ -181,7 +181,10 @@ do_chaos() {
     need git=git mount=mount unshare=util-linux
     do_build >/dev/null
     cargo build --locked --quiet -p acceptance --bin chaos
-    GOATHERD_BIN=$top/$bin "target/$target/debug/chaos" "$@"
+    local inside=()
+    # The small disks that tasks fill go with it, however it ends.
+    [[ " $* " != *' --goat '* ]] || inside=(unshare --mount --)
+    GOATHERD_BIN=$top/$bin "${inside[@]}" "target/$target/debug/chaos" "$@"
 }
 
 #: bench - one table of how fast and small it is, beside sh and peers; --quick, --dev-build, or parts: goat local log ...

@@ -44,33 +44,30 @@ fn kills_that_a_random_seed_decides_break_no_promise() {
 /// Tasks of a short run.
 const TASKS: &str = "300";
 
-/// `chaos --goat`, as root: a user who is not becomes it in a user namespace, if that is allowed.
+/// `chaos --goat`, whose mounts go with it, as root: a user who is not becomes it in a user namespace, if that is
+/// allowed.
 fn goat(arguments: &[&str], binaries: &Path) -> Option<Output> {
-    let chaos = env!("CARGO_BIN_EXE_chaos");
-    let mut command = if sys::process::is_root() {
-        Command::new(chaos)
-    } else {
-        let mut unshare = Command::new("unshare");
-        unshare.args(["--user", "--map-root-user", "--mount"]);
-        let allowed = Command::new("unshare")
-            .args(unshare.get_args())
-            .arg("true")
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success());
-        if !allowed {
-            println!("skipped: a user namespace cannot be made here, and this is not root");
-            assert!(
-                std::env::var_os("CI").is_none(),
-                "a user namespace cannot be made here"
-            );
-            return None;
-        }
-        unshare.arg(chaos);
-        unshare
-    };
+    let mut command = Command::new("unshare");
+    if !sys::process::is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.arg("--mount");
+    let allowed = Command::new("unshare")
+        .args(command.get_args())
+        .arg("true")
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !allowed {
+        println!("skipped: a mount namespace cannot be made here");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "a mount namespace cannot be made here"
+        );
+        return None;
+    }
     command
-        .arg("--goat")
+        .args([env!("CARGO_BIN_EXE_chaos"), "--goat"])
         .args(arguments)
         .env("GOATHERD_BIN", binaries);
     Some(command.output().expect("chaos runs"))
