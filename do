@@ -184,7 +184,7 @@ do_test() {
     need_rust
     need_tools
     # What the tests call, beside what every Debian has.
-    need /bin/kill=procps readelf=binutils strip=binutils setpriv=util-linux unshare=util-linux ip=iproute2
+    need /bin/kill=procps readelf=binutils strip=binutils setpriv=util-linux unshare=util-linux mount=mount ip=iproute2
     do_build
     do_build_fakes
     # A promise about its size is kept by what ships, which takes minutes to build.
@@ -223,21 +223,30 @@ do_demo() {
     GOATHERD_BIN=$top/$bin demo/demo.sh "$@"
 }
 
-#: chaos - kills of all processes at random under load, and what must never happen; --seed N --minutes M
+#: chaos - kills at random under load, and what must never happen; --seed N --minutes M, or --goat --seed N --tasks M
 do_chaos() {
-    has git || apt_install git ca-certificates
+    need git=git mount=mount unshare=util-linux
     do_build >/dev/null
     cargo build --locked --quiet -p acceptance --bin chaos
-    GOATHERD_BIN=$top/$bin "target/$target/debug/chaos" "$@"
+    local inside=()
+    # The small disks that tasks fill go with it, however it ends.
+    [[ " $* " != *' --goat '* ]] || inside=(unshare --mount --)
+    GOATHERD_BIN=$top/$bin "${inside[@]}" "target/$target/debug/chaos" "$@"
 }
 
-#: bench - one table of how fast and small it is, beside sh and peers; --quick, --dev-build, or parts: local log ...
+#: bench - one table of how fast and small it is, beside sh and peers; --quick, --dev-build, or parts: goat local log ...
 do_bench() {
-    has git || apt_install git ca-certificates
-    local build=(--release) arguments=() word
+    need git=git
+    local build=(--release) arguments=() parts=' ' word
     for word in "$@"; do
-        if [ "$word" = --dev-build ]; then build=(); else arguments+=("$word"); fi
+        case "$word" in
+        --dev-build) build=() ;;
+        --*) arguments+=("$word") ;;
+        *) arguments+=("$word"); parts+="$word " ;;
+        esac
     done
+    # The inits that GOAT is measured beside.
+    [[ $parts != ' ' && $parts != *' goat '* ]] || need tini=tini dumb-init=dumb-init catatonit=catatonit
     do_build "${build[@]}" >/dev/null
     cargo build --locked --quiet -p acceptance --bin bench
     GOATHERD_BIN=$top/$bin "target/$target/debug/bench" "${arguments[@]}"

@@ -1,6 +1,9 @@
-//! A short run of `./do chaos`: of a seed that is always the same, and of one that is not.
+//! Short runs of `./do chaos`: of a seed that is always the same, and of one that is not.
+#![allow(clippy::print_stdout, reason = "a test that cannot run says so")]
 
-use std::process::Command;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 use internal_testing::binaries;
 
@@ -36,4 +39,79 @@ fn kills_that_a_known_seed_decides_break_no_promise() {
 #[test]
 fn kills_that_a_random_seed_decides_break_no_promise() {
     chaos(None);
+}
+
+/// Tasks of a short run.
+const TASKS: &str = "300";
+
+/// `chaos --goat`, whose mounts go with it, as root: a user who is not becomes it in a user namespace, if that is
+/// allowed.
+fn goat(arguments: &[&str], binaries: &Path) -> Option<Output> {
+    let mut command = Command::new("unshare");
+    if !sys::process::is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.arg("--mount");
+    let allowed = Command::new("unshare")
+        .args(command.get_args())
+        .arg("true")
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !allowed {
+        println!("skipped: a mount namespace cannot be made here");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "a mount namespace cannot be made here"
+        );
+        return None;
+    }
+    command
+        .args([env!("CARGO_BIN_EXE_chaos"), "--goat"])
+        .args(arguments)
+        .env("GOATHERD_BIN", binaries);
+    Some(command.output().expect("chaos runs"))
+}
+
+#[test]
+fn short_tasks_that_misbehave_break_no_promise_of_goat() {
+    for seed in [&["--seed", "1"][..], &[]] {
+        let arguments = [&["--tasks", TASKS], seed].concat();
+
+        let Some(output) = goat(&arguments, &binaries::folder()) else {
+            return;
+        };
+
+        let said = String::from_utf8_lossy(&output.stdout);
+        let complained = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && said.contains("every promise was kept"),
+            "{}:\n{said}\n{complained}",
+            output.status
+        );
+    }
+}
+
+#[test]
+fn a_goat_that_does_nothing_keeps_no_promise() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for name in ["goatherd", "circleci-agent", "orchestrator"] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, "#!/bin/sh\n").expect("it is written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    }
+
+    let Some(output) = goat(&["--seed", "1", "--tasks", "20"], folder.path()) else {
+        return;
+    };
+
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("there is no termination message"), "{said}");
+    let kept = said
+        .lines()
+        .find_map(|line| line.strip_suffix(" is kept"))
+        .and_then(|line| line.strip_prefix("chaos: "))
+        .expect("it says what it kept");
+    std::fs::remove_dir_all(kept).expect("it was kept");
 }

@@ -30,6 +30,15 @@ pub(crate) enum Failure {
 const SUFFIX: &[u8] = b": Check container logs for more details";
 
 impl Failure {
+    /// What the end of the task agent means; nothing where it ended well. What it wrote is added once it was read to
+    /// its end.
+    pub(crate) fn of_end(reaped: Reaped) -> Option<Self> {
+        (reaped.end != End::Exited(0)).then(|| Self::AgentEnded {
+            reaped,
+            stderr: Excerpt::default(),
+        })
+    }
+
     /// Whether nothing of the task has run, so that another may take it.
     pub(crate) fn is_retryable(&self) -> bool {
         match self {
@@ -90,6 +99,17 @@ impl Failure {
     }
 }
 
+/// What became of a task once everything was killed: the task agent may have ended by itself in the moment in which
+/// its time was over. Then that is how the task ended, and after an exit with 0 its terminal record is acknowledged.
+pub(crate) fn settle(failure: Option<Failure>, agent: Option<Reaped>) -> Option<Failure> {
+    match (failure, agent) {
+        (Some(Failure::InterruptedWhileRunning), Some(reaped)) if !is_killed(reaped.end) => {
+            Failure::of_end(reaped)
+        }
+        (failure, _) => failure,
+    }
+}
+
 /// How a process ended, as Go says it.
 pub(crate) fn end_words(end: End) -> String {
     match end {
@@ -126,9 +146,14 @@ pub(crate) fn explanation(end: End, out_of_memory: Option<&OutOfMemory>) -> Opti
 /// The number of KILL.
 const KILL: i32 = 9;
 
+/// Whether KILL ended it.
+pub(crate) fn is_killed(end: End) -> bool {
+    matches!(end, End::Signalled { signal: KILL, .. })
+}
+
 /// Whether the end looks like one by KILL, which is how the OOM killer ends a process.
 pub(crate) fn looks_killed(end: End) -> bool {
-    matches!(end, End::Signalled { signal: KILL, .. }) || end == End::Exited(128 + KILL)
+    is_killed(end) || end == End::Exited(128 + KILL)
 }
 
 /// The signals that end processes in practice. The rest go by number, as in Go.
@@ -163,18 +188,34 @@ mod tests {
 
     use super::*;
 
-    fn ended(end: End, stderr: &[u8]) -> Failure {
-        let mut excerpt = Excerpt::default();
-        excerpt.push(stderr);
-        let reaped = Reaped {
+    fn reaped(end: End) -> Reaped {
+        Reaped {
             pid: Pid::from_raw(2),
             end,
             usage: Usage::default(),
-        };
+        }
+    }
+
+    fn ended(end: End, stderr: &[u8]) -> Failure {
+        let mut excerpt = Excerpt::default();
+        excerpt.push(stderr);
         Failure::AgentEnded {
-            reaped,
+            reaped: reaped(end),
             stderr: excerpt,
         }
+    }
+
+    #[test]
+    fn who_ends_in_the_moment_of_the_kill_has_ended_by_itself() {
+        let killed = End::Signalled {
+            signal: KILL,
+            core_dumped: false,
+        };
+        let after = |end| settle(Some(Failure::InterruptedWhileRunning), Some(reaped(end)));
+
+        assert_eq!(after(End::Exited(0)), None);
+        assert_eq!(after(End::Exited(3)), Some(ended(End::Exited(3), b"")));
+        assert_eq!(after(killed), Some(Failure::InterruptedWhileRunning));
     }
 
     #[test]

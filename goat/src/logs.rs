@@ -55,6 +55,22 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
+/// Writes to standard error at most what it takes at once, which for a part of [`PIPE_ATOMIC`] bytes is all or
+/// nothing. `false` where somebody else, a child with the same pipe, was faster: it would block. Where it is closed,
+/// nobody is there to miss it.
+pub(crate) fn put(mut part: &[u8]) -> bool {
+    let error = io::stderr();
+    while !part.is_empty() {
+        match sys::stream::write_without_waiting(&error, part) {
+            Ok(written) if written > 0 => part = part.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(_) | Err(_) => return true,
+        }
+    }
+    true
+}
+
 /// Takes everything, and never blocks for long.
 struct LineWriter;
 
@@ -67,12 +83,11 @@ impl Write for LineWriter {
             } else {
                 PATIENCE
             };
-            let takes = sys::stream::wait_writable(&error, patience);
+            let takes = sys::stream::wait_writable(&error, patience) && put(part);
             STUCK.store(!takes, Ordering::Relaxed);
             if !takes {
                 break;
             }
-            let _ = (&error).write_all(part);
         }
         Ok(line.len())
     }

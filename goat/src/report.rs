@@ -20,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long all calls together may take once this process was asked to end.
 pub(crate) const HURRIED: Duration = Duration::from_secs(10);
 
+/// How much of it giving back may take: the report must have time as well.
+pub(crate) const UNCLAIM_HURRIED: Duration = Duration::from_secs(5);
+
 /// How much time there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Haste {
@@ -30,11 +33,11 @@ pub(crate) enum Haste {
 }
 
 impl Haste {
-    /// For unclaim, and for fail. The first must leave time for the second.
+    /// For unclaim, and for fail.
     fn efforts(self) -> (Effort, Effort) {
         match self {
             Self::None => (Effort::Within(PATIENCE), Effort::Within(PATIENCE)),
-            Self::Interrupted => (Effort::Within(HURRIED / 2), Effort::Within(HURRIED)),
+            Self::Interrupted => (Effort::Within(UNCLAIM_HURRIED), Effort::Within(HURRIED)),
         }
     }
 }
@@ -65,8 +68,13 @@ impl Reporter {
     }
 
     /// Gives the task back where it may run elsewhere, else reports that it failed. Whether the runner API
-    /// took it, or no longer cares.
-    pub(crate) async fn report(&self, failure: &Failure, haste: Haste) -> bool {
+    /// took it, or no longer cares. Once `enough` returns, no more time goes into giving back.
+    pub(crate) async fn report(
+        &self,
+        failure: &Failure,
+        haste: Haste,
+        enough: impl Future<Output = ()>,
+    ) -> bool {
         // Made only now: most tasks need none, and reading the machine's certificates takes time.
         let client = match self.client() {
             Ok(client) => client,
@@ -76,8 +84,17 @@ impl Reporter {
             }
         };
         let (unclaim, fail) = haste.efforts();
-        if (failure.is_retryable() || self.unsafe_retries) && self.unclaim(&client, unclaim).await {
-            return true;
+        if failure.is_retryable() || self.unsafe_retries {
+            let given_back = tokio::select! {
+                given_back = self.unclaim(&client, unclaim) => given_back,
+                () = enough => {
+                    tracing::warn!("failed to retry task: the time for it is over");
+                    false
+                }
+            };
+            if given_back {
+                return true;
+            }
         }
         self.fail(&client, failure, fail).await
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use api::InstanceId;
 use api::goat::GoatConfig;
-use sys::process::{End, SignalQueue};
+use sys::process::SignalQueue;
 use sys::secrecy::OomScore;
 use sys::watch::FolderWatch;
 use tokio::io::Interest;
@@ -21,11 +21,11 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
 use crate::config::{RunTask, Settings};
-use crate::excerpt::Excerpt;
 use crate::failure::Failure;
 use crate::figures::Figures;
 use crate::memory::Memory;
 use crate::report::random_hex;
+use crate::termination;
 
 mod children;
 mod conclusion;
@@ -67,6 +67,7 @@ impl Supervisor {
             signals,
             oom_score,
         } = config;
+        termination::reserve(&task.termination_message_path);
         let instance = task
             .share_instance
             .then(|| InstanceId::new(random_hex(16)).ok())
@@ -132,14 +133,7 @@ impl Supervisor {
     async fn wait_for_agent(&mut self) -> Result<(), Failure> {
         loop {
             if let Some(reaped) = self.children.agent_end() {
-                return match reaped.end {
-                    End::Exited(0) => Ok(()),
-                    // What it wrote is added once it was read to its end.
-                    _ => Err(Failure::AgentEnded {
-                        reaped,
-                        stderr: Excerpt::default(),
-                    }),
-                };
+                return Failure::of_end(reaped).map_or(Ok(()), Err);
             }
             let deadline = self
                 .interruption

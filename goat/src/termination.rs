@@ -1,26 +1,33 @@
 //! The termination message: why this process ended, for whoever collects the place when no API could be told.
 
-use std::fs::OpenOptions;
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
 use api::goat::{TerminationKind, TerminationMessage};
+use sys::file::{self, Missing};
 
 use crate::error::GoatError;
 
 /// Where Kubernetes mounts a file for it.
 const DEFAULT_PATH: &str = "/dev/termination-log";
 /// More is not read.
-const LIMIT: usize = 4096;
+const LIMIT: u16 = 4096;
+
+/// Takes the space that a message needs, before the task can fill the disk. Best effort.
+pub(crate) fn reserve(path: &str) {
+    if let Ok(file) = open(path) {
+        let _ = file::reserve(&file, LIMIT);
+    }
+}
 
 /// Writes the message to `path`, or, where that is empty, to the usual place if there is one. Best effort: the
 /// log has the reason as well.
 pub(crate) fn write(path: &str, message: &TerminationMessage) {
-    let text = render(message);
-    let written = if path.is_empty() {
-        put(Path::new(DEFAULT_PATH), &text, Missing::Ignore)
-    } else {
-        put(Path::new(path), &text, Missing::Create)
+    let written = match open(path) {
+        Ok(file) => put(&file, &render(message)),
+        Err(error) if path.is_empty() && error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     };
     if let Err(error) = written {
         tracing::warn!(%error, "the termination message could not be written");
@@ -43,24 +50,24 @@ pub(crate) fn write_unusable(error: &GoatError) {
     write("", &message);
 }
 
-enum Missing {
-    Create,
-    Ignore,
+fn open(path: &str) -> io::Result<File> {
+    if path.is_empty() {
+        file::open_for_writing(Path::new(DEFAULT_PATH), Missing::Refuse)
+    } else {
+        file::open_for_writing(Path::new(path), Missing::Create)
+    }
 }
 
-/// In place: it may be a file that is mounted on its own, which cannot be renamed over.
-fn put(path: &Path, text: &[u8], missing: Missing) -> io::Result<()> {
-    let create = matches!(missing, Missing::Create);
-    match OpenOptions::new()
-        .write(true)
-        .truncate(true)
-        .create(create)
-        .open(path)
-    {
-        Ok(mut file) => file.write_all(text),
-        Err(error) if !create && error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
+/// In place: it may be a file that is mounted on its own, which cannot be renamed over. What was there is
+/// overwritten first and cut off then, because a full disk may not give back what it was given.
+fn put(mut file: &File, text: &[u8]) -> io::Result<()> {
+    file.write_all(text)?;
+    let metadata = file.metadata()?;
+    let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+    if metadata.is_file() && metadata.len() > length {
+        file.set_len(length)?;
     }
+    Ok(())
 }
 
 /// As JSON within the limit; the sentence for people is shortened for it.
@@ -68,7 +75,7 @@ fn render(message: &TerminationMessage) -> Vec<u8> {
     let mut message = message.clone();
     loop {
         let text = serde_json::to_vec(&message).expect("text and numbers always serialize");
-        let excess = text.len().saturating_sub(LIMIT);
+        let excess = text.len().saturating_sub(LIMIT.into());
         if excess == 0 || message.message.is_empty() {
             return text;
         }
@@ -104,7 +111,7 @@ mod tests {
             let text = render(&message(letter.repeat(5000)));
 
             assert!(
-                text.len() <= LIMIT && text.len() > LIMIT - 12,
+                text.len() <= LIMIT.into() && text.len() > usize::from(LIMIT) - 12,
                 "{letter:?}: {}",
                 text.len()
             );

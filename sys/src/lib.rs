@@ -3,6 +3,7 @@
 //! Every function here is safe to call. It holds no policy: who is killed, and when, is decided elsewhere.
 #![expect(unsafe_code, reason = "this crate is where unsafe code is kept")]
 
+pub mod file;
 pub mod namespace;
 pub mod network;
 pub mod process;

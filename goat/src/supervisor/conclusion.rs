@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use api::goat::{TerminationKind, TerminationMessage};
 use sys::process::End;
-use tokio::time::Instant;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep};
 
 use super::Supervisor;
-use crate::failure::{Failure, explanation, looks_killed};
-use crate::report::{HURRIED, Haste, Reporter};
+use crate::failure::{Failure, explanation, looks_killed, settle};
+use crate::report::{HURRIED, Haste, Reporter, UNCLAIM_HURRIED};
 use crate::termination;
 
 /// How long something that will not die holds up the end.
@@ -22,6 +23,7 @@ impl Supervisor {
     /// Kills first, so that whoever hears of the end can rely on it; then tells.
     pub(super) async fn conclude(mut self, failure: Option<Failure>) -> ExitCode {
         self.end_children().await;
+        let failure = settle(failure, self.children.agent_end());
         let failure = self.complete(failure).await;
         let mut message = self.termination_message(failure.as_ref());
         match &failure {
@@ -136,7 +138,15 @@ impl Supervisor {
             Haste::None
         };
         let mut limit = interrupted.then(|| Instant::now() + HURRIED);
-        let mut calls = std::pin::pin!(reporter.report(failure, haste));
+        let (hurry, hurried) = oneshot::channel();
+        let mut hurry = Some(hurry);
+        let enough = async {
+            if hurried.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            sleep(UNCLAIM_HURRIED).await;
+        };
+        let mut calls = std::pin::pin!(reporter.report(failure, haste, enough));
         loop {
             tokio::select! {
                 handled = &mut calls => return handled,
@@ -144,6 +154,8 @@ impl Supervisor {
             }
             if limit.is_none() && self.interruption.is_some() {
                 limit = Some(Instant::now() + HURRIED);
+                // Nobody waits for it where the task has been given back already.
+                let _ = hurry.take().map(|hurry| hurry.send(()));
             }
             if limit.is_some_and(|limit| Instant::now() >= limit) {
                 tracing::error!("the runner API did not answer in the time that is left");

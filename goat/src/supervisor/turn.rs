@@ -67,11 +67,11 @@ impl Supervisor {
             return;
         }
         let by = format!("{} from {}", received.signal, origin_words(received.origin));
-        tracing::info!("interrupted by {by}");
         self.children.forward(received.signal);
         if self.task.notify_task_agent {
             self.children.notify_agent();
         }
+        tracing::info!("interrupted by {by}");
         let deadline = Instant::now() + self.settings.shutdown_delay + self.settings.grace_period;
         self.interruption = Some(Interruption { deadline, by });
     }

@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, reason = "its table is its output")]
 
+mod goat;
 mod local;
 mod logs;
 mod memory;
@@ -21,7 +22,7 @@ use crate::table::Table;
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct Arguments {
-    /// What to measure: local, log, pipelines, webhooks, memory.
+    /// What to measure: goat, local, log, pipelines, webhooks, memory.
     parts: Vec<String>,
     /// A tenth of the work: to see that it runs.
     #[arg(long)]
@@ -60,6 +61,9 @@ async fn main() -> anyhow::Result<()> {
     let size = if arguments.quick { QUICK } else { WHOLE };
     let wanted = |part: &str| arguments.parts.is_empty() || arguments.parts.iter().any(|named| named == part);
     let mut table = Table::new();
+    if wanted("goat") {
+        goat::measure(&mut table, size)?;
+    }
     if wanted("local") {
         local::measure(&mut table, size)?;
     }

@@ -14,10 +14,10 @@ const REST: Duration = Duration::from_secs(3);
 
 /// Memory in MiB, as proc_pid_smaps_rollup(5) counts it.
 #[derive(Debug, Clone, Copy)]
-struct Memory {
-    resident: f64,
-    proportional: f64,
-    dirty: f64,
+pub(crate) struct Memory {
+    pub(crate) resident: f64,
+    pub(crate) proportional: f64,
+    pub(crate) dirty: f64,
 }
 
 pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
@@ -128,7 +128,8 @@ fn places(table: &mut Table, sandboxes: &[Pid]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn memory(pid: Pid) -> anyhow::Result<Memory> {
+/// The memory of a process now.
+pub(crate) fn memory(pid: Pid) -> anyhow::Result<Memory> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
         .with_context(|| format!("the memory of process {pid} cannot be read"))?;
     let field = |name: &str| {

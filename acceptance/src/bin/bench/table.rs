@@ -31,22 +31,55 @@ impl Table {
 
     /// One row.
     pub(crate) fn row(&mut self, what: &str, figure: f64, unit: &str, better: Better, others: &[Other]) {
-        let beside: Vec<String> = others
-            .iter()
-            .map(|other| {
-                let ratio = match better {
-                    Better::More => figure / other.figure,
-                    Better::Less => other.figure / figure,
-                };
-                format!("{} {} ({ratio:.2})", other.name, short(other.figure))
-            })
-            .collect();
+        println!("{}", line(what, figure, unit, better, others));
+    }
+
+    /// One row of a figure with an aim, and whether it is met.
+    pub(crate) fn aimed(
+        &mut self,
+        what: &str,
+        figure: f64,
+        unit: &str,
+        better: Better,
+        others: &[Other],
+        aim: f64,
+    ) {
+        let is_met = match better {
+            Better::More => figure >= aim,
+            Better::Less => figure <= aim,
+        };
         println!(
-            "{what:<44} {:>12} {unit:<6} {}",
-            short(figure),
-            beside.join(" · ")
+            "{} · aim {}: {}",
+            line(what, figure, unit, better, others),
+            short(aim),
+            if is_met { "met" } else { "MISSED" }
         );
     }
+}
+
+fn line(what: &str, figure: f64, unit: &str, better: Better, others: &[Other]) -> String {
+    let beside: Vec<String> = others
+        .iter()
+        .map(|other| {
+            // Nothing of both is equal; nothing of one has no ratio.
+            let ratio = match better {
+                _ if figure == other.figure => 1.0,
+                Better::More => figure / other.figure,
+                Better::Less => other.figure / figure,
+            };
+            let ratio = if ratio.is_finite() {
+                format!(" ({ratio:.2})")
+            } else {
+                String::new()
+            };
+            format!("{} {}{ratio}", other.name, short(other.figure))
+        })
+        .collect();
+    format!(
+        "{what:<44} {:>12} {unit:<6} {}",
+        short(figure),
+        beside.join(" · ")
+    )
 }
 
 /// Three digits that count.

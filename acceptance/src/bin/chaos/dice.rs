@@ -10,6 +10,8 @@ pub(crate) enum About {
     Load,
     /// What is killed.
     Kills,
+    /// What a task under GOAT does, and what is done to it.
+    Goat,
 }
 
 /// Dice for one decision.
@@ -22,6 +24,7 @@ impl Dice {
         let about = match about {
             About::Load => 1,
             About::Kills => 2,
+            About::Goat => 3,
         };
         let mut dice = Self(seed);
         let mixed = dice.roll();

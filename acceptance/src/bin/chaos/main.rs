@@ -4,12 +4,15 @@
 //! sandboxes, GOATs, task agents and steps get `kill -9`. Each pipeline is looked at again some
 //! seconds after its end, and when the load has ended, every promise of docs/faults.md is checked. The first one that is broken is printed with the seed, the kills before it and the
 //! folder, which is kept.
+//!
+//! With `--goat` it is GOAT alone, and many short tasks: see [`goat`].
 
 #![allow(clippy::print_stdout, reason = "its report is its output")]
 
 mod afterwards;
 mod dice;
 mod files;
+mod goat;
 mod killer;
 mod kinds;
 mod ledger;
@@ -45,6 +48,15 @@ struct Arguments {
     /// How long, in minutes; then what runs is let end, and is checked.
     #[arg(long, default_value_t = 1.0)]
     minutes: f64,
+    /// GOAT alone, under short tasks that misbehave; needs root.
+    #[arg(long)]
+    goat: bool,
+    /// With `--goat`: how many tasks.
+    #[arg(long, default_value_t = 2000, requires = "goat")]
+    tasks: u64,
+    /// With `--goat`: this task of the seed alone.
+    #[arg(long, requires = "goat")]
+    task: Option<u64>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -53,6 +65,17 @@ fn main() -> anyhow::Result<ExitCode> {
         Some(seed) => seed,
         None => u64::from_le_bytes(random()?) % 1_000_000,
     };
+    if arguments.goat {
+        println!(
+            "chaos: --goat --seed {seed} --tasks {} (the same seed decides the same)",
+            arguments.tasks
+        );
+        return goat::run(goat::Wanted {
+            seed,
+            tasks: arguments.tasks,
+            only: arguments.task,
+        });
+    }
     let time = Duration::try_from_secs_f64(arguments.minutes * 60.0).context("--minutes is no time")?;
     println!(
         "chaos: --seed {seed} --minutes {} (the same seed decides the same)",
