@@ -1,5 +1,9 @@
 //! `goatherd check`.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
 use anyhow::Context as _;
 use pipeline::{Color, Compiled, Diagnostic};
 use serde::Serialize;
@@ -17,7 +21,7 @@ struct Report<'a> {
 /// Compiles a config file and prints what is wrong with it on standard output.
 pub(crate) fn run(arguments: &Check) -> Result<Ending, Failure> {
     let name = arguments.file.to_string_lossy();
-    let bytes = std::fs::read(&arguments.file).with_context(|| format!("cannot read {name}"))?;
+    let bytes = read(&arguments.file).with_context(|| format!("cannot read {name}"))?;
     let (source, compiled) = match pipeline::decode(&name, bytes) {
         Ok(source) => {
             let compiled = pipeline::compile(&name, &source);
@@ -58,6 +62,19 @@ pub(crate) fn run(arguments: &Check) -> Result<Ending, Failure> {
     } else {
         Ending::ConfigInvalid
     })
+}
+
+/// More than that is not read: it is no config, and may have no end.
+const MOST: u64 = 64 << 20;
+
+fn read(file: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(file)?.take(MOST + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MOST) {
+        let message = format!("it is more than {} MiB long, so it is no config", MOST >> 20);
+        return Err(std::io::Error::other(message));
+    }
+    Ok(bytes)
 }
 
 /// Whether diagnostics are printed in colour there.
