@@ -48,15 +48,13 @@ enum Missing {
     Ignore,
 }
 
-/// In place: it may be a file that is mounted on its own, which cannot be renamed over.
+/// In place: it may be a file that is mounted on its own, which cannot be renamed over. The task may have put a pipe
+/// there that nobody reads, so nothing is waited for.
 fn put(path: &Path, text: &[u8], missing: Missing) -> io::Result<()> {
     let create = matches!(missing, Missing::Create);
-    match OpenOptions::new()
-        .write(true)
-        .truncate(true)
-        .create(create)
-        .open(path)
-    {
+    let mut options = OpenOptions::new();
+    options.write(true).truncate(true).create(create);
+    match sys::stream::open_without_waiting(&mut options, path) {
         Ok(mut file) => file.write_all(text),
         Err(error) if !create && error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),

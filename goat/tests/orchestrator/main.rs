@@ -4,6 +4,7 @@
 mod api;
 mod commands;
 mod configuration;
+mod hostile;
 mod interruption;
 mod place;
 mod processes;
