@@ -17,6 +17,7 @@ use crate::error::GoatError;
 use crate::{build, logs, termination};
 
 mod arguments;
+mod json;
 mod task;
 
 pub use arguments::UsageError;

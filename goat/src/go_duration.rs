@@ -14,10 +14,11 @@ const SECOND: u64 = 1_000 * MILLISECOND;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 
-/// The digits of a fraction that can matter: an hour has fewer nanoseconds than 10 to the 13.
-const FRACTION_DIGITS: usize = 18;
+/// One more nanosecond than the longest duration has, and as many as the longest negative one.
+const MOST: u64 = 1 << 63;
 
-/// Reads a duration, in nanoseconds. What is smaller than a nanosecond is dropped.
+/// Reads a duration, in nanoseconds. What is smaller than a nanosecond is dropped; fractions are rounded as Go
+/// rounds them, which is not exact after the fifteenth digit.
 ///
 /// # Errors
 /// Where Go's `time.ParseDuration` has one, too.
@@ -37,7 +38,7 @@ pub fn parse(text: &str) -> Result<i64, DurationError> {
     if rest.is_empty() {
         return Err(error("it is empty"));
     }
-    let mut total: u128 = 0;
+    let mut total: u64 = 0;
     while !rest.is_empty() {
         let (whole, after) = split_digits(rest);
         let (fraction, after) = match after.strip_prefix('.') {
@@ -54,11 +55,11 @@ pub fn parse(text: &str) -> Result<i64, DurationError> {
         let unit = unit_of(unit).ok_or_else(|| error("a unit is missing or unknown"))?;
         total = amount(whole, fraction, unit)
             .and_then(|amount| total.checked_add(amount))
-            .filter(|&total| total <= u128::from(i64::MIN.unsigned_abs()))
+            .filter(|&total| total <= MOST)
             .ok_or_else(|| error("it is too long"))?;
         rest = after;
     }
-    let total = i128::try_from(total).map_err(|_| error("it is too long"))?;
+    let total = i128::from(total);
     i64::try_from(if negative { -total } else { total }).map_err(|_| error("it is too long"))
 }
 
@@ -79,23 +80,36 @@ fn unit_of(name: &str) -> Option<u64> {
     })
 }
 
-/// None where it is far too long.
-fn amount(whole: &str, fraction: &str, unit: u64) -> Option<u128> {
-    let whole: u128 = if whole.is_empty() {
-        0
-    } else {
-        u128::from(whole.parse::<u64>().ok()?)
-    };
-    let fraction = fraction.get(..FRACTION_DIGITS).unwrap_or(fraction);
-    let parts: u128 = if fraction.is_empty() {
-        0
-    } else {
-        fraction.parse().ok()?
-    };
-    let scale = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
+/// None where it is too long.
+fn amount(whole: &str, fraction: &str, unit: u64) -> Option<u64> {
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let whole = whole.checked_mul(unit).filter(|&whole| whole <= MOST)?;
     whole
-        .checked_mul(u128::from(unit))?
-        .checked_add(parts * u128::from(unit) / scale)
+        .checked_add(part(fraction, unit))
+        .filter(|&amount| amount <= MOST)
+}
+
+/// A fraction of a unit, by Go's own steps: digits are dropped once no more fit a number, and what is left is
+/// multiplied as floating point numbers are.
+#[expect(
+    clippy::as_conversions,
+    reason = "rounded as in Go; the result is less than an hour's nanoseconds"
+)]
+fn part(digits: &str, unit: u64) -> u64 {
+    let mut number: u64 = 0;
+    let mut scale = 1.0;
+    for digit in digits.bytes() {
+        if number > (MOST - 1) / 10 {
+            break;
+        }
+        let longer = number * 10 + u64::from(digit - b'0');
+        if longer > MOST {
+            break;
+        }
+        number = longer;
+        scale *= 10.0;
+    }
+    (number as f64 * (unit as f64 / scale)) as u64
 }
 
 /// Writes a duration in nanoseconds as Go's `Duration.String` does.
@@ -130,8 +144,13 @@ fn decimal(amount: u64, unit: u64) -> String {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::Value;
 
     use super::*;
+    use crate::fuzz::fuzz;
+
+    /// See `generate.go` there.
+    const OF_GO: &str = include_str!("../tests/golden/durations.jsonl");
 
     #[test]
     fn durations_read_as_in_go() {
@@ -148,7 +167,7 @@ mod tests {
             ("1us", 1_000),
             ("1\u{b5}s", 1_000),
             ("1\u{3bc}s", 1_000),
-            ("0.3333333333333333333h", 1_199_999_999_999),
+            ("0.3333333333333333333h", 1_200_000_000_000),
             ("9223372036854775807ns", i64::MAX),
             ("-9223372036854775808ns", i64::MIN),
         ] {
@@ -217,10 +236,38 @@ mod tests {
             prop_assert_eq!(read, ((hours * 60 + minutes) * 60_000 + milliseconds) * 1_000_000);
             prop_assert_eq!(parse(&format(read)), Ok(read));
         }
+    }
 
-        #[test]
-        fn no_text_makes_it_panic(text in "[-+]?[0-9.a-z\u{b5}]{0,30}") {
-            let _ = parse(&text);
+    #[test]
+    fn no_text_makes_it_panic() {
+        fuzz(
+            "[-+]?([0-9]{0,25}[.]?[0-9]{0,25}[a-z\u{b5}\u{3bc}]{0,2}){0,4}",
+            |text| {
+                if let Ok(nanoseconds) = parse(&text) {
+                    prop_assert_eq!(parse(&format(nanoseconds)), Ok(nanoseconds));
+                }
+                Ok(())
+            },
+        );
+    }
+
+    #[test]
+    fn it_reads_and_prints_what_go_does() {
+        for line in OF_GO.lines() {
+            let pair: [Value; 2] = serde_json::from_str(line).expect("Go wrote it");
+            match &pair {
+                [Value::String(text), nanoseconds] => {
+                    assert_eq!(parse(text).ok(), nanoseconds.as_i64(), "{line}");
+                }
+                [nanoseconds, text] => {
+                    assert_eq!(
+                        nanoseconds.as_i64().map(format).as_deref(),
+                        text.as_str(),
+                        "{line}"
+                    );
+                }
+            }
         }
+        assert!(OF_GO.lines().count() > 4000);
     }
 }

@@ -1,7 +1,7 @@
 //! The health check API: `/live`, `/ready` and `/metrics`, and nothing else.
 //!
-//! It is open to whatever runs in the container, so a connection has a time limit, and there are only so many
-//! at a time. It decides nothing: the supervisor writes the [`Figures`] that it shows.
+//! It is open to whatever runs in the container, so a connection has a time limit and a size, and there are only so
+//! many at a time. It decides nothing: the supervisor writes the [`Figures`] that it shows.
 
 use std::io;
 use std::net::SocketAddr;
@@ -120,8 +120,6 @@ fn answer(status: StatusCode, text: &str) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
@@ -197,13 +195,44 @@ mod tests {
         figures.turned();
         let address = serving(&figures).await;
         let mut held = Vec::new();
-        for _ in 0..80 {
+        for _ in 0..100 {
             held.push(TcpStream::connect(address).await.expect("it listens"));
         }
 
-        let live = tokio::time::timeout(Duration::from_secs(20), ask(address, "GET /live")).await;
+        // Sooner than any of them is cut for its age.
+        let live = tokio::time::timeout(bounded::LIFETIME / 2, ask(address, "GET /live")).await;
 
         assert!(live.expect("in time").starts_with("HTTP/1.1 200"));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_sends_without_end_is_cut_and_one_that_asks_often_is_answered() {
+        let figures = Arc::new(Figures::default());
+        figures.turned();
+        let address = serving(&figures).await;
+        let mut endless = TcpStream::connect(address).await.expect("it listens");
+        let mut often = TcpStream::connect(address).await.expect("it listens");
+
+        let sent = tokio::time::timeout(bounded::LIFETIME / 2, async {
+            let mut sent = 0;
+            let _ = endless.write_all(b"GET /live HTTP/1.1\r\n").await;
+            while endless
+                .write_all(b"X-More: and more and more and more\r\n")
+                .await
+                .is_ok()
+            {
+                sent += 1;
+            }
+            sent
+        });
+        let asked = "GET /live HTTP/1.1\r\nHost: goat\r\n\r\n".repeat(19)
+            + "GET /live HTTP/1.1\r\nHost: goat\r\nConnection: close\r\n\r\n";
+        often.write_all(asked.as_bytes()).await.expect("it takes it");
+        let mut answers = String::new();
+        let _ = often.read_to_string(&mut answers).await;
+
+        assert!(sent.await.is_ok(), "it is not cut before its time");
+        assert_eq!(answers.matches("HTTP/1.1 200").count(), 20);
     }
 
     #[tokio::test]

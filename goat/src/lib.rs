@@ -15,6 +15,8 @@ mod build;
 mod excerpt;
 mod failure;
 mod figures;
+#[cfg(test)]
+mod fuzz;
 mod health;
 mod memory;
 mod probe;

@@ -132,19 +132,14 @@ impl<'s> Checker<'s> {
             Severity::Error => &mut self.errors,
             Severity::Warning => &mut self.warnings,
         };
-        if *count >= MOST {
-            *count += 1;
+        let identity = problem.identity();
+        if self.seen.contains(&identity) {
             return;
         }
-        let diagnostic = problem.finish(self.source);
-        let identity = (
-            diagnostic.code,
-            diagnostic.range.start,
-            diagnostic.message.clone(),
-        );
-        if self.seen.insert(identity) {
-            *count += 1;
-            self.found.push(diagnostic);
+        *count += 1;
+        if *count <= MOST {
+            self.seen.insert(identity);
+            self.found.push(problem.finish(self.source));
         }
     }
 

@@ -90,9 +90,12 @@ pub(crate) struct WorkflowJob {
 pub(crate) fn read(tree: &Tree, checker: &mut Checker<'_>) -> Option<Config> {
     let entries = checker.mapping(&tree.root, CONFIG.what)?;
     let value = |key: &str| entries.iter().find(|entry| &*entry.key == key);
-    if value("version").is_some_and(|entry| matches!(entry.value.text(), Some("2" | "2.0"))) {
-        checker.set_expressions(Expressions::Text);
-    }
+    let is_version_2 = |entry: &Entry| matches!(entry.value.text(), Some("2" | "2.0"));
+    checker.set_expressions(if value("version").is_some_and(is_version_2) {
+        Expressions::Text
+    } else {
+        Expressions::Meant
+    });
     if let Some(version) = value("version") {
         version_is_text(&version.value, checker);
     }

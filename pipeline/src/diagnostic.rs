@@ -253,6 +253,11 @@ impl Problem {
         self
     }
 
+    /// What it is told apart by from all others: its kind, where it starts, and what it says.
+    pub(crate) fn identity(&self) -> (Code, usize, String) {
+        (self.code, self.span.start.offset, self.message.clone())
+    }
+
     /// How bad it is.
     pub(crate) const fn severity(&self) -> Severity {
         self.severity

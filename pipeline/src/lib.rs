@@ -25,6 +25,7 @@ pub use crate::render::{Color, render_all};
 pub use crate::select::{SelectError, select};
 
 use crate::check::{Checker, UnknownKeys};
+use crate::diagnostic::Problem;
 use crate::source::Source;
 
 /// Where a config may lie in a repository; the first that exists is the config.
@@ -64,18 +65,48 @@ pub fn decode(file_name: &str, bytes: Vec<u8>) -> Result<String, Box<Diagnostic>
     })
 }
 
+/// The largest config, in bytes.
+pub const LARGEST: usize = 1 << 20;
+/// Of a key that stands more often than this in one mapping, the others are reported but not looked into.
+const OCCURRENCES: usize = 4;
+
 /// Compiles a config file's text.
 ///
 /// `file_name` goes into the diagnostics, and decides what an unknown key is: an error, but in
 /// `.circleci/config.yml` a warning. Repeats exactly: the same text gives the same answer.
 #[must_use]
 pub fn compile(file_name: &str, source: &str) -> Compiled {
-    let source = Source::new(file_name, source);
+    let length = source.len();
+    // Of what is too large not even the lines are counted.
+    let source = Source::new(file_name, if length > LARGEST { "" } else { source });
     let mut checker = Checker::new(&source, UnknownKeys::of_file(file_name));
-    let plan = tree::read(&mut checker)
-        .and_then(|tree| config::read(&tree, &mut checker))
-        .and_then(|config| graph::plan(&config, &mut checker));
+    let plan = if length > LARGEST {
+        let message = format!("the config is {length} bytes long; at most {LARGEST} are read");
+        checker.report(Problem::error(Code::TooLarge, source.start(), message));
+        None
+    } else {
+        plan(&mut checker)
+    };
     let diagnostics = checker.finish();
     let plan = plan.filter(|_| diagnostics.iter().all(|one| one.severity != Severity::Error));
     Compiled { plan, diagnostics }
+}
+
+/// Reads the config; and where a key stands twice in a mapping, which is an error, once more for each further
+/// entry, so that what is wrong inside of each is told at once.
+fn plan(checker: &mut Checker<'_>) -> Option<Plan> {
+    let mut plan = None;
+    for occurrence in 0..OCCURRENCES {
+        let tree = tree::read(occurrence, checker)?;
+        let config = config::read(&tree, checker);
+        if let Some(config) = config
+            && !tree.repeated.names
+        {
+            plan = graph::plan(&config, checker);
+        }
+        if occurrence + 1 >= tree.repeated.most || !checker.has_room() {
+            break;
+        }
+    }
+    plan
 }

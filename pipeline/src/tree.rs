@@ -7,6 +7,7 @@ mod build;
 mod hint;
 pub(crate) mod number;
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use saphyr_parser::ScalarStyle;
@@ -20,25 +21,71 @@ use crate::source::Span;
 pub(crate) struct Tree {
     /// Its root.
     pub(crate) root: Node,
-    /// Where anchors are defined: the parser's id and the offset.
-    anchors: Vec<(usize, usize)>,
-    /// Where aliases are used.
-    aliases: Vec<(usize, usize)>,
+    /// The anchors that are used, in the order of their places.
+    anchors: Vec<Anchor>,
+    /// The keys that stand several times in one mapping.
+    pub(crate) repeated: Repeated,
+}
+
+/// The keys that stand several times in one mapping, which was reported.
+#[derive(Debug, Default)]
+pub(crate) struct Repeated {
+    /// How often the most frequent one stands in its mapping; 0 where there is none.
+    pub(crate) most: usize,
+    /// Whether one of them gives names to what other parts of the config name: which of the names are meant
+    /// is then unclear.
+    pub(crate) names: bool,
+}
+
+impl Repeated {
+    /// Takes a key that stood in its mapping so often.
+    fn add(&mut self, key: &str, count: usize) {
+        self.most = self.most.max(count);
+        self.names |= matches!(key, "jobs" | "name" | "commands" | "orbs");
+    }
+}
+
+/// An anchor with aliases, by offsets.
+#[derive(Debug)]
+struct Anchor {
+    /// Where it stands.
+    at: usize,
+    /// Its first alias.
+    first: usize,
+    /// Its last alias.
+    last: usize,
 }
 
 impl Tree {
+    /// From where anchors are defined, and where aliases are used: the parser's id and the offset of each.
+    fn new(root: Node, anchors: &[(usize, usize)], aliases: &[(usize, usize)], repeated: Repeated) -> Self {
+        let mut used: HashMap<usize, (usize, usize)> = HashMap::new();
+        for (id, offset) in aliases {
+            let (first, last) = used.entry(*id).or_insert((*offset, *offset));
+            *first = (*first).min(*offset);
+            *last = (*last).max(*offset);
+        }
+        let anchors = anchors.iter().filter_map(|(id, at)| {
+            let (first, last) = *used.get(id)?;
+            Some(Anchor { at: *at, first, last })
+        });
+        let mut anchors: Vec<Anchor> = anchors.collect();
+        anchors.sort_by_key(|anchor| anchor.at);
+        Self {
+            root,
+            anchors,
+            repeated,
+        }
+    }
+
     /// Whether something between two offsets is anchored there and used elsewhere.
     pub(crate) fn is_stash(&self, start: usize, end: usize) -> bool {
-        let within = |offset: usize| (start..end).contains(&offset);
-        let here: std::collections::HashSet<usize> = self
-            .anchors
+        let from = self.anchors.partition_point(|anchor| anchor.at < start);
+        self.anchors
             .iter()
-            .filter(|(_, offset)| within(*offset))
-            .map(|(id, _)| *id)
-            .collect();
-        self.aliases
-            .iter()
-            .any(|(id, offset)| !within(*offset) && here.contains(id))
+            .skip(from)
+            .take_while(|anchor| anchor.at < end)
+            .any(|anchor| anchor.first < start || anchor.last >= end)
     }
 }
 

@@ -134,6 +134,26 @@ fn what_is_not_supported_is_named_with_its_place() {
 }
 
 #[test]
+fn line_ends_and_a_byte_order_mark_change_no_diagnostic() {
+    let Some(folder) = folder() else { return };
+    let told = |text: &str| -> Vec<_> {
+        let compiled = compile(".circleci/config.yml", text);
+        let told = compiled.diagnostics.iter();
+        told.map(|one| (one.code, one.line, one.column, one.message.clone()))
+            .collect()
+    };
+
+    for (name, text) in configs(&folder) {
+        let plain = text.replace("\r\n", "\n");
+
+        assert_eq!(told(&format!("\u{feff}{text}")), told(&text), "{name}");
+        if name != BROKEN {
+            assert_eq!(told(&plain.replace('\n', "\r\n")), told(&plain), "{name}");
+        }
+    }
+}
+
+#[test]
 fn no_damaged_real_config_makes_it_panic() {
     let Some(folder) = folder() else { return };
     let configs = configs(&folder);

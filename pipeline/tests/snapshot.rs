@@ -66,6 +66,35 @@ fn two_places_of_one_mistake_are_both_shown() {
 }
 
 #[test]
+fn of_a_wide_line_the_part_around_the_place_is_shown() {
+    let (many, wide) = ("k".repeat(50_000), "木".repeat(50_000));
+    let texts = [
+        format!("jobs: {{a: {{steps: [checkout], x-w: {many}, imgae: x, x-y: {many}}}}}\n"),
+        format!("jobs: {{a: {{steps: [checkout], x-y: {wide}, imgae: x, ? {wide} : x}}}}\n"),
+        format!("jobs:\n  a:\n    shell: sh # {wide}\n    steps: [checkout] # {many}\n    shell: sh\n"),
+        format!("jobs: {{a: {{shell: sh, x-y: {wide}, shell: sh, steps: [checkout]}}}}\n"),
+    ];
+
+    let shown = texts.map(|text| render_all(&compile(".ci.yml", &text).diagnostics, &text, Color::Never));
+
+    insta::assert_snapshot!(shown.join("\n"));
+}
+
+#[test]
+fn colour_changes_no_word_beside_a_wide_line() {
+    let text = format!(
+        "jobs: {{a: {{steps: [checkout], imgae: {}}}}}\n",
+        "k".repeat(50_000)
+    );
+    let compiled = compile(".ci.yml", &text);
+
+    let plain = render_all(&compiled.diagnostics, &text, Color::Never);
+    let coloured = render_all(&compiled.diagnostics, &text, Color::Always);
+
+    assert_eq!(without_escapes(&coloured), plain);
+}
+
+#[test]
 fn a_diagnostic_is_shown_without_its_line_where_the_text_is_another() {
     let compiled = five();
 

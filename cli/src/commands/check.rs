@@ -2,7 +2,8 @@
 
 mod leading;
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use pipeline::{Color, Compiled, Diagnostic};
@@ -78,15 +79,24 @@ pub(crate) fn run(arguments: &Check) -> Result<Ending, Failure> {
     })
 }
 
+/// More than that is not read: it is no config, and may have no end.
+const MOST: u64 = 64 << 20;
+
 /// Reads a config as a run would: a link is followed within its repository.
 fn read(file: &Path) -> io::Result<Vec<u8>> {
-    match leading::out_of_the_repository(file) {
-        Some(target) => Err(io::Error::other(format!(
+    if let Some(target) = leading::out_of_the_repository(file) {
+        return Err(io::Error::other(format!(
             "it is a symbolic link that leads out of the repository, to {}",
             target.display()
-        ))),
-        None => std::fs::read(file),
+        )));
     }
+    let mut bytes = Vec::new();
+    File::open(file)?.take(MOST + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MOST) {
+        let message = format!("it is more than {} MiB long, so it is no config", MOST >> 20);
+        return Err(io::Error::other(message));
+    }
+    Ok(bytes)
 }
 
 /// Whether diagnostics are printed in colour there.

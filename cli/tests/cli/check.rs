@@ -100,6 +100,73 @@ fn json_has_the_same_mistakes_for_programs() {
 }
 
 #[test]
+fn json_has_the_same_fields_and_nothing_else_however_hostile_the_file_is() {
+    let deep = "[".repeat(2000);
+    let wide = format!(
+        "jobs: {{a: {{imgae: x, ? {} : 木, retry: 3, steps: []}}}}\n",
+        "k".repeat(50_000)
+    );
+    let doubled = "jobs:\n  a: {imgae: x, steps: [checkout]}\n  a: {steps: [], retry: 3}\n".to_owned();
+    let many: String = (0..200).map(|key| format!("key{key}: x\n")).collect();
+    let codes: [&[&str]; 4] = [
+        &["too-deep"],
+        &["unknown-key", "unknown-key", "bad-value", "empty"],
+        &["unknown-key", "duplicate-key", "empty", "bad-value"],
+        &["unknown-key", "unknown-key"],
+    ];
+    for (config, codes) in [deep, wide, doubled, many].iter().zip(codes) {
+        let folder = folder(config);
+
+        let output = goatherd(folder.path(), ["check", ".ci.yml", "--json"])
+            .output()
+            .unwrap();
+
+        assert_eq!((code(&output), text(&output.stderr)), (7, String::new()));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report.as_object().unwrap().len(), 2);
+        let diagnostics = report["diagnostics"].as_array().unwrap();
+        let told: Vec<_> = diagnostics
+            .iter()
+            .map(|one| one["code"].as_str().unwrap())
+            .collect();
+        assert!(told.starts_with(codes), "{told:?}");
+        assert!(
+            told.len() == codes.len() || told.last() == Some(&"too-many"),
+            "{told:?}"
+        );
+        for one in diagnostics {
+            let mut keys: Vec<&str> = one.as_object().unwrap().keys().map(String::as_str).collect();
+            let mut expected = [
+                "severity",
+                "code",
+                "message",
+                "file",
+                "line",
+                "column",
+                "suggestion",
+            ];
+            expected.sort_unstable();
+            keys.sort_unstable();
+            assert_eq!(keys, expected);
+            assert!(one["line"].is_u64() && one["column"].is_u64() && one["message"].is_string());
+            assert!(one["suggestion"].is_string() || one["suggestion"].is_null());
+            assert!(one.to_string().len() < 1000, "{one}");
+        }
+    }
+}
+
+#[test]
+fn a_file_without_an_end_is_no_config() {
+    let folder = folder("");
+
+    let output = goatherd(folder.path(), ["check", "/dev/zero"]).output().unwrap();
+
+    assert_ne!(code(&output), 0);
+    let told = text(&output.stderr);
+    assert!(told.contains("/dev/zero") && told.contains("64 MiB"), "{told}");
+}
+
+#[test]
 fn a_valid_config_is_told_with_its_number_of_jobs() {
     let folder = folder("jobs:\n  build:\n    steps:\n      - run: make\n");
 

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use api::goat::GoatConfig;
 use zeroize::Zeroize;
 
+use super::json;
 use crate::error::GoatError;
 
 const CONFIG: &str = "CIRCLECI_GOAT_CONFIG";
@@ -51,7 +52,7 @@ pub(super) fn load(environment: &mut Vec<(OsString, OsString)>) -> Result<GoatCo
         (None, Some(file)) => take_file(OsStr::from_bytes(&file))?,
         (None, None) => return Err(unusable(format!("neither {CONFIG} nor {CONFIG_FILE} is set"))),
     };
-    let task = read(&text);
+    let task = json::read(&text).map_err(unusable);
     text.zeroize();
     task
 }
@@ -65,22 +66,6 @@ fn take_file(path: &OsStr) -> Result<Vec<u8>, GoatError> {
         unusable(format!("{} cannot be removed: {error}", path.display()))
     })?;
     Ok(text)
-}
-
-/// serde's own message may quote what it found, which may be the token; its place does not.
-fn read(text: &[u8]) -> Result<GoatConfig, GoatError> {
-    serde_json::from_slice(text).map_err(|error| {
-        let what = if error.is_data() {
-            "a key has the wrong type"
-        } else {
-            "it is not JSON"
-        };
-        unusable(format!(
-            "{what}, at line {} column {}",
-            error.line(),
-            error.column()
-        ))
-    })
 }
 
 fn unusable(why: String) -> GoatError {

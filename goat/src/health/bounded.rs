@@ -1,40 +1,58 @@
 //! A listener that no client can hold.
 //!
-//! A connection lives for two seconds and is then cut, whatever it does, and there are only so many at a time. Who
-//! floods it keeps others waiting for as long at most.
+//! A connection lives for two seconds and is then cut, whatever it does; it may send a few thousand bytes; and there
+//! are only so many at a time. Where one more comes the oldest is cut: who floods the port cuts its own connections,
+//! and a probe, which asks at once, is answered before its turn comes.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
 /// Connections at a time.
 const CONNECTIONS: usize = 64;
 /// How long one lives. An answer is a few hundred bytes.
-const LIFETIME: Duration = Duration::from_secs(2);
+pub(super) const LIFETIME: Duration = Duration::from_secs(2);
+/// The most that one may send, in bytes. It bounds what the server keeps of a request that does not end.
+const LONGEST: usize = 8 * 1024;
 /// After an error of `accept` that repeats at once: no descriptors are left, for example.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A listener whose connections are counted and timed.
 pub(super) struct Bounded {
     listener: TcpListener,
-    places: Arc<Semaphore>,
+    /// What cuts the connections that are open, the oldest first.
+    open: VecDeque<oneshot::Sender<()>>,
 }
 
 impl Bounded {
     pub(super) fn new(listener: TcpListener) -> Self {
         Self {
             listener,
-            places: Arc::new(Semaphore::new(CONNECTIONS)),
+            open: VecDeque::new(),
         }
+    }
+
+    /// Makes room for one more connection; gives what tells it that it is cut.
+    fn admit(&mut self) -> oneshot::Receiver<()> {
+        self.open.retain(|one| !one.is_closed());
+        if self.open.len() == CONNECTIONS
+            && let Some(oldest) = self.open.pop_front()
+        {
+            // It may have ended just now.
+            let _ = oldest.send(());
+        }
+        let (cutter, cut) = oneshot::channel();
+        self.open.push_back(cutter);
+        cut
     }
 }
 
@@ -43,22 +61,19 @@ impl Listener for Bounded {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Timed, SocketAddr) {
-        let place = Arc::clone(&self.places)
-            .acquire_owned()
-            .await
-            .expect("the semaphore is never closed");
         loop {
             match self.listener.accept().await {
                 Ok((stream, address)) => {
-                    let end = Box::pin(tokio::time::sleep(LIFETIME));
-                    return (
-                        Timed {
-                            stream,
-                            end,
-                            _place: place,
-                        },
-                        address,
-                    );
+                    let timed = Timed {
+                        stream,
+                        end: Box::pin(tokio::time::sleep(LIFETIME)),
+                        cut: self.admit(),
+                        is_over: false,
+                        left: LONGEST,
+                    };
+                    // In a flood the connections that were cut end before more are taken in.
+                    tokio::task::yield_now().await;
+                    return (timed, address);
                 }
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }
@@ -70,20 +85,26 @@ impl Listener for Bounded {
     }
 }
 
-/// A connection that fails once its time is over.
+/// A connection that fails once its time is over, it has sent too much, or its place is needed.
 pub(super) struct Timed {
     stream: TcpStream,
     end: Pin<Box<Sleep>>,
-    _place: OwnedSemaphorePermit,
+    cut: oneshot::Receiver<()>,
+    is_over: bool,
+    /// What it may still send, in bytes.
+    left: usize,
 }
 
 impl Timed {
-    /// Ready with an error once the time is over; asks to be woken then.
+    /// An error once the connection is over; asks to be woken then.
     fn over(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        match self.end.as_mut().poll(context) {
-            Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
-            Poll::Pending => Ok(()),
+        self.is_over |= self.end.as_mut().poll(context).is_ready();
+        // Once it has told, it must not be asked again.
+        self.is_over = self.is_over || Pin::new(&mut self.cut).poll(context).is_ready();
+        if self.is_over {
+            return Err(io::ErrorKind::TimedOut.into());
         }
+        Ok(())
     }
 }
 
@@ -94,7 +115,13 @@ impl AsyncRead for Timed {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.over(context)?;
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        if self.left == 0 {
+            return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.left = self.left.saturating_sub(buffer.filled().len() - before);
+        read
     }
 }
 

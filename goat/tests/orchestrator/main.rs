@@ -7,6 +7,7 @@
 
 mod beyond;
 mod compatible;
+mod hostile;
 mod place;
 mod rows;
 mod starters;

@@ -5,13 +5,11 @@ use std::rc::Rc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as Marks, StrInput, Tag};
 
-use super::{Entry, Kind, Node, Scalar, Tree, Weight, hint};
+use super::{Entry, Kind, Node, Repeated, Scalar, Tree, Weight, hint};
 use crate::check::Checker;
 use crate::diagnostic::{Code, Problem, quote};
 use crate::source::{Source, Span};
 
-/// The largest source, in bytes.
-const LARGEST: usize = 1 << 20;
 /// The deepest nesting. It also bounds the recursion of whoever walks, or drops, a tree.
 const DEEPEST: usize = 64;
 
@@ -19,28 +17,24 @@ const DEEPEST: usize = 64;
 struct Hopeless;
 
 /// Reads the text. None after an error that leaves no tree to go on with.
-pub(crate) fn read(checker: &mut Checker<'_>) -> Option<Tree> {
+///
+/// Of a key that stands several times in one mapping the tree has the one of this number, from 0, or the last:
+/// so each can be looked into, one tree after the other.
+pub(crate) fn read(occurrence: usize, checker: &mut Checker<'_>) -> Option<Tree> {
     let source = checker.source();
-    if source.text().len() > LARGEST {
-        let message = format!(
-            "the config is {} bytes long; at most {LARGEST} are read",
-            source.text().len()
-        );
-        checker.report(Problem::error(Code::TooLarge, source.start(), message));
-        return None;
-    }
-    let mut builder = Builder::new(source);
+    let mut builder = Builder::new(source, occurrence);
     builder.run(checker).ok()?;
     let Some(root) = builder.root else {
         let problem = Problem::error(Code::Empty, source.start(), "the config is empty");
         checker.report(problem.suggest("a config has at least `jobs:` with one job and its `steps:`"));
         return None;
     };
-    Some(Tree {
+    Some(Tree::new(
         root,
-        anchors: builder.anchored,
-        aliases: builder.aliases,
-    })
+        &builder.anchored,
+        &builder.aliases,
+        builder.repeated,
+    ))
 }
 
 /// A list or mapping whose end has not come yet.
@@ -61,9 +55,19 @@ enum Content {
 #[derive(Default)]
 struct Pairs {
     entries: Vec<Entry>,
-    index: HashMap<Rc<str>, usize>,
+    index: HashMap<Rc<str>, Place>,
     key: Option<Key>,
     merges: Vec<(Span, Node)>,
+}
+
+/// Where a mapping has a key.
+struct Place {
+    /// The number of its entry.
+    entry: usize,
+    /// Where the key stands for the first time.
+    first: Span,
+    /// How often it has come.
+    count: usize,
 }
 
 enum Key {
@@ -85,10 +89,13 @@ struct Builder<'s> {
     anchored: Vec<(usize, usize)>,
     aliases: Vec<(usize, usize)>,
     spent: Weight,
+    /// Which of the entries of one key is kept.
+    occurrence: usize,
+    repeated: Repeated,
 }
 
 impl<'s> Builder<'s> {
-    fn new(source: &'s Source) -> Self {
+    fn new(source: &'s Source, occurrence: usize) -> Self {
         Self {
             source,
             parser: Parser::new_from_str(source.text()),
@@ -99,6 +106,8 @@ impl<'s> Builder<'s> {
             anchored: Vec::new(),
             aliases: Vec::new(),
             spent: Weight::default(),
+            occurrence,
+            repeated: Repeated::default(),
         }
     }
 
@@ -287,7 +296,14 @@ impl<'s> Builder<'s> {
                 None => pairs.key = Some(key(&node, checker)),
                 Some(Key::Wrong) => {}
                 Some(Key::Merge(span)) => pairs.merges.push((span, node)),
-                Some(Key::Text(key, key_span)) => pairs.add(key, key_span, node, checker),
+                Some(Key::Text(key, key_span)) => {
+                    let entry = Entry {
+                        key,
+                        key_span,
+                        value: node,
+                    };
+                    pairs.add(entry, self.occurrence, &mut self.repeated, checker);
+                }
             },
         }
         Ok(())
@@ -311,28 +327,45 @@ impl<'s> Builder<'s> {
 }
 
 impl Pairs {
-    fn add(&mut self, key: Rc<str>, key_span: Span, mut value: Node, checker: &mut Checker<'_>) {
+    fn add(
+        &mut self,
+        mut entry: Entry,
+        occurrence: usize,
+        repeated: &mut Repeated,
+        checker: &mut Checker<'_>,
+    ) {
+        let Entry { key, key_span, value } = &mut entry;
         if value.is_nothing() && value.span.start == value.span.end {
             // Nothing can be marked there, so the key is.
-            value.span = key_span;
+            value.span = *key_span;
         }
-        if let Some(first) = self.index.get(&key) {
-            let first = self.entries[*first].key_span;
+        if let Some(place) = self.index.get_mut(key) {
+            let first = place.first;
             let message = format!(
                 "the key {} stands twice in one mapping; the first is at {}:{}",
-                quote(&key),
+                quote(key),
                 first.start.line,
                 first.start.column
             );
             checker.report(
-                Problem::error(Code::DuplicateKey, key_span, message)
+                Problem::error(Code::DuplicateKey, *key_span, message)
                     .suggest("remove one of them, or rename it")
                     .related(first, "the first"),
             );
+            place.count += 1;
+            repeated.add(key, place.count);
+            if place.count <= occurrence + 1 {
+                self.entries[place.entry] = entry;
+            }
             return;
         }
-        self.index.insert(Rc::clone(&key), self.entries.len());
-        self.entries.push(Entry { key, key_span, value });
+        let place = Place {
+            entry: self.entries.len(),
+            first: *key_span,
+            count: 1,
+        };
+        self.index.insert(Rc::clone(key), place);
+        self.entries.push(entry);
     }
 }
 
@@ -375,7 +408,12 @@ fn merge(pairs: &mut Pairs, checker: &mut Checker<'_>) -> Weight {
                 if pairs.index.contains_key(&entry.key) {
                     continue;
                 }
-                pairs.index.insert(Rc::clone(&entry.key), pairs.entries.len());
+                let place = Place {
+                    entry: pairs.entries.len(),
+                    first: entry.key_span,
+                    count: 1,
+                };
+                pairs.index.insert(Rc::clone(&entry.key), place);
                 added = added.plus(entry.value.weight);
                 pairs.entries.push(entry.clone());
             }

@@ -42,9 +42,14 @@ fn unknown_anchor(rest: &str, span: Span, source: &Source) -> Problem {
     let end = source.position_of_byte(span.start.offset + 1 + name.len());
     let known = source.text().match_indices('&').filter_map(|(at, _)| {
         let before = source.text()[..at].chars().next_back();
-        let name = name_after(&source.text()[at + 1..]);
-        (before.is_none_or(|found| found.is_whitespace() || "[{,".contains(found)) && !name.is_empty())
-            .then_some(name)
+        // Where no anchor can start none is looked for: in a row of `&` each name would reach to its end.
+        let starts = before.is_none_or(|found| found.is_whitespace() || "[{,".contains(found));
+        let name = if starts {
+            name_after(&source.text()[at + 1..])
+        } else {
+            ""
+        };
+        (!name.is_empty()).then_some(name)
     });
     let near = suggest::nearest(name, known.take(1000));
     let message = format!("no anchor {} stands above this alias", quote(&format!("&{name}")));

@@ -51,6 +51,74 @@ fn a_key_that_stands_twice_names_both_places() {
     expect(CI, &text, Code::DuplicateKey, "the first is at 4:5");
 }
 
+/// Which codes stand on which line.
+fn lines(text: &str) -> Vec<(u32, Code)> {
+    let found = found(CI, text);
+    found.iter().map(|one| (one.line, one.code)).collect()
+}
+
+#[test]
+fn a_job_that_stands_twice_is_looked_into_both_times() {
+    let text = "jobs:\n  a:\n    imgae: x\n    steps: [checkout]\n  a:\n    retry: 3\n    requires: [b]\n    \
+                steps: [checkout]\n  b: {steps: [checkout], requires: [zz]}\n";
+
+    assert_eq!(
+        lines(text),
+        [
+            (3, Code::UnknownKey),
+            (5, Code::DuplicateKey),
+            (6, Code::BadValue),
+            (9, Code::UnknownJob)
+        ]
+    );
+}
+
+#[test]
+fn any_key_that_stands_twice_is_looked_into_both_times() {
+    let text = "version: 2.1\nversion: [2]\njobs:\n  a:\n    steps: [rnu: x]\n    steps: [checkout: x]\n    \
+                image: x\n    image: []\n    image: {}\n    image: ''\n  b:\n    steps:\n      \
+                - run: {command: x, when: never}\n        run: {command: []}\n";
+
+    assert_eq!(
+        lines(text),
+        [
+            (2, Code::DuplicateKey),
+            (2, Code::WrongType),
+            (5, Code::UnknownStep),
+            (6, Code::DuplicateKey),
+            (6, Code::WrongType),
+            (8, Code::DuplicateKey),
+            (8, Code::WrongType),
+            (9, Code::DuplicateKey),
+            (9, Code::WrongType),
+            (10, Code::DuplicateKey),
+            (10, Code::Empty),
+            (13, Code::BadValue),
+            (14, Code::DuplicateKey),
+            (14, Code::WrongType),
+        ]
+    );
+}
+
+#[test]
+fn names_of_a_list_that_stands_twice_are_not_missed() {
+    let jobs = "jobs: {a: {steps: [checkout]}}\njobs: {b: {steps: [checkout], imgae: x}}\n";
+    let text = format!("{jobs}workflows: {{m: {{jobs: [a, b]}}}}\n");
+
+    assert_eq!(lines(&text), [(2, Code::DuplicateKey), (2, Code::UnknownKey)]);
+}
+
+#[test]
+fn more_than_a_hundred_errors_are_counted_once_where_a_key_stands_twice() {
+    let keys: String = (0..90).map(|key| format!("    zz{key}: x\n")).collect();
+    let job = format!("  a:\n    steps: [checkout]\n{keys}");
+
+    let found = found(CI, &format!("jobs:\n{job}{job}"));
+
+    assert_eq!(found.len(), 101);
+    assert_eq!(found[100].message, "81 more errors are not shown");
+}
+
 #[test]
 fn what_cannot_be_merged_is_refused() {
     expect(CI, &job("<<: §text"), Code::BadMerge, "this is text");
@@ -180,6 +248,7 @@ fn a_place_on_a_very_long_line_has_a_caret_too() {
         assert!(rendered.contains(&header), "{rendered}");
         assert!(rendered.contains('^'), "{rendered}");
         assert!(rendered.len() < 1000, "{rendered}");
+        assert!(!rendered.contains(":::"), "{rendered}");
     }
     let found = found(CI, &wide);
     assert_eq!(places, [(found[0].line, found[0].column)]);

@@ -1,5 +1,7 @@
 //! The forms in which a secret shows up: itself, line by line, in base64, in URLs, in JSON, in a shell's quotes.
 
+mod shell;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
@@ -51,8 +53,7 @@ fn encoded(text: &str, forms: &mut Vec<String>) {
     in_base64(text, forms);
     in_urls(text, forms);
     in_json(text, forms);
-    // As `set -x` shows it.
-    forms.push(text.replace('\'', r"'\''"));
+    forms.extend(shell::forms(text));
 }
 
 /// As a whole, and as a part of something longer: the bytes before it shift its encoding by up to two, and

@@ -74,6 +74,55 @@ fn encoded_forms_are_covered() {
     }
 }
 
+/// What shells print of a variable `S`, in all the ways that they have.
+fn printed(shell: &str, script: &str, locale: &str, value: &str) -> Vec<u8> {
+    let output = std::process::Command::new(shell)
+        .args(["-c", script])
+        .env_clear()
+        .envs([("PATH", "/usr/bin:/bin"), ("LC_ALL", locale), ("S", value)])
+        .output()
+        .expect("the shell runs");
+    assert!(output.status.success(), "{output:?}");
+    [output.stdout, output.stderr].concat()
+}
+
+#[test]
+fn whatever_a_shell_prints_of_a_secret_no_part_of_it_stays() {
+    const BASH: &str = r#"declare -p S; export -p | grep -a S=; set | grep -a ^S=; printf '%q\n' "$S" "x$S"
+        printf '%s\n' "${S@Q}"; set -x; : "$S""#;
+    const SH: &str = r#"export -p | grep -a S=; set | grep -a ^S=; set -x; : "$S""#;
+    for value in [
+        "plain-value_1",
+        "it's \"$HOME\" `id` \\ !",
+        "'''quotes''' and 'more'",
+        "~start:~and=~then#~",
+        "a (b) [c] {d} <e> & | ; * ? ^ , end",
+        "tab\tescape\u{1b}bell\u{7}one\u{1}delete\u{7f}quote'",
+        "möre 'than' \"ÄSCII\" 木",
+        "two lines, \"first\"\nand the 'second'\n",
+    ] {
+        for (shell, script) in [("bash", BASH), ("sh", SH)] {
+            for locale in ["C", "C.UTF-8"] {
+                let text = printed(shell, script, locale, value);
+                for size in [1, 3, 7, 1000] {
+                    let pieces: Vec<&[u8]> = text.chunks(size).collect();
+
+                    let shown = masked(&[value], &pieces);
+
+                    // What stays is the shells' own: names, quotes, and what stands for the end of a line.
+                    let own = ["****", "\\n", "declare -x", "export", "+ :", "S=", "x"];
+                    let stays = own
+                        .iter()
+                        .fold(shown.clone(), |text, word| text.replace(word, ""));
+                    let stays = stays.replace(|found| " \n\\$'\"".contains(found), "");
+                    let text = String::from_utf8_lossy(&text);
+                    assert_eq!(stays, "", "{shell} {locale} in {size}: {text} became {shown}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_not_masked_at_all_is_known() {
     for value in ["abc", "True", "false", "a\nb\ntrue", " abc "] {
@@ -164,6 +213,8 @@ enum Shown {
     Url,
     Json,
     Quoted,
+    DoublyQuoted,
+    Marked,
 }
 
 fn shown() -> impl Strategy<Value = Shown> {
@@ -174,6 +225,8 @@ fn shown() -> impl Strategy<Value = Shown> {
         Just(Shown::Url),
         Just(Shown::Json),
         Just(Shown::Quoted),
+        Just(Shown::DoublyQuoted),
+        Just(Shown::Marked),
     ]
 }
 
@@ -208,6 +261,11 @@ impl Shown {
                 (json.trim_matches('"').to_owned(), line_ends)
             }
             Self::Quoted => (secret.replace('\'', r"'\''"), 0),
+            Self::DoublyQuoted => (secret.replace('\\', r"\\"), 0),
+            Self::Marked => {
+                let marked = secret.replace('\\', r"\\");
+                (marked.replace('&', r"\&").replace('\'', r"\'"), 0)
+            }
         }
     }
 }
@@ -307,6 +365,13 @@ fn how_fast_masking_is() {
         ("1 secret", secrets(1)),
         ("20 secrets", secrets(20)),
         ("200 secrets", secrets(200)),
+        (
+            "200 secrets with marks",
+            secrets(200)
+                .iter()
+                .map(|one| format!("{}'\"$ \\ü{}", &one[..20], &one[20..]))
+                .collect(),
+        ),
         ("an SSH key", vec![key]),
     ] {
         let start = std::time::Instant::now();
