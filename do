@@ -99,6 +99,32 @@ need_tools() {
     PATH=$top/$tools/bin:$PATH
 }
 
+# What demo/engine.sh starts, and what tests put into it. Debian 12 has the client in docker.io.
+need_engine() {
+    need /usr/sbin/dockerd=docker.io /usr/share/doc/busybox-static=busybox-static
+    has docker || apt_install docker-cli
+}
+
+# Starts the engine that tests use, for as long as they run unless it ran before. Where it cannot be had they skip
+# what needs it, but not in CI. GOATHERD_ENGINE names another one's socket, or says `none`.
+start_engine() {
+    [ -z "${GOATHERD_ENGINE:-}" ] || return 0
+    if [ -n "${CI:-}" ]; then need_engine; elif ! [ -e /usr/sbin/dockerd ] || ! has docker; then return 0; fi
+    if ! demo/engine.sh status 2>/dev/null; then
+        trap 'demo/engine.sh stop' EXIT
+        trap 'exit 130' INT
+        trap 'exit 143' TERM
+    fi
+    if GOATHERD_ENGINE=$(demo/engine.sh start); then
+        export GOATHERD_ENGINE
+    elif [ -n "${CI:-}" ]; then
+        die "the Docker engine does not start, as said above; with GOATHERD_ENGINE=none tests do without"
+    else
+        say "the Docker engine does not start, as said above: tests that need it are skipped"
+        export GOATHERD_ENGINE=none
+    fi
+}
+
 #: help - this list
 do_help() {
     echo 'usage: ./do TASK [ARGUMENT...]'
@@ -160,6 +186,7 @@ do_test() {
     need /bin/kill=procps readelf=binutils strip=binutils setpriv=util-linux unshare=util-linux
     do_build
     do_build_fakes
+    start_engine
     # Everything that a test leaves behind is found here: the folder can only be removed when it is empty.
     local scratch status=0
     scratch=$(mktemp -d "${TMPDIR:-/tmp}/goatherd-tests-XXXXXX")
@@ -168,6 +195,12 @@ do_test() {
     rmdir "$scratch" 2>/dev/null || { say "tests left something in $scratch:"; find "$scratch" -maxdepth 2 | head -n 20 >&2; status=1; }
     cargo test --locked --workspace --doc --quiet >/dev/null || { say "a documentation test fails: cargo test --workspace --doc"; status=1; }
     return "$status"
+}
+
+#: engine - starts a Docker engine for the tests, beside any other; stop, status
+do_engine() {
+    [ "${1:-start}" != start ] || need_engine
+    demo/engine.sh "${1:-start}"
 }
 
 #: lint - formatting, clippy, licences and sources of dependencies, shell scripts
@@ -218,6 +251,8 @@ do_bare() {
 
 #: clean - removes what was built (target/)
 do_clean() {
+    # What it stored is root's.
+    [ ! -e target/engine ] || demo/engine.sh stop
     rm -rf target
     say 'removed target/'
 }

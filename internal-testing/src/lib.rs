@@ -6,6 +6,7 @@
 
 pub mod binaries;
 pub mod daemon;
+pub mod engine;
 pub mod git_host;
 pub mod github;
 pub mod installation;
@@ -16,6 +17,7 @@ pub mod repository;
 pub mod wait;
 
 pub use daemon::Daemon;
+pub use engine::{Container, Engine};
 pub use git_host::{HttpHost, SshHost};
 pub use github::GitHub;
 pub use installation::{Installation, Options};
