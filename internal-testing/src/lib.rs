@@ -13,6 +13,7 @@ pub mod installation;
 pub mod memory;
 pub mod processes;
 pub mod provider;
+pub mod registry;
 pub mod repository;
 pub mod wait;
 
@@ -22,4 +23,5 @@ pub use git_host::{HttpHost, SshHost};
 pub use github::GitHub;
 pub use installation::{Installation, Options};
 pub use provider::Provider;
+pub use registry::Registry;
 pub use repository::Repository;
