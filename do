@@ -17,6 +17,11 @@ say() { printf './do: %s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
 has() { command -v "$1" >/dev/null 2>&1; }
 
+# Tasks that are not below.
+readonly task_files=("$top/do" "$top/deploy/images/tasks.sh")
+# shellcheck source=deploy/images/tasks.sh
+. "$top/deploy/images/tasks.sh"
+
 # Installs Debian packages, by name.
 apt_install() {
     local lists=new apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120)
@@ -129,7 +134,7 @@ start_engine() {
 do_help() {
     echo 'usage: ./do TASK [ARGUMENT...]'
     echo
-    sed -n 's/^#: \([a-z-]*\) - \(.*\)$/\1\t\2/p' "$top/do" | while IFS=$'\t' read -r task text; do
+    sed -n 's/^#: \([a-z-]*\) - \(.*\)$/\1\t\2/p' "${task_files[@]}" | while IFS=$'\t' read -r task text; do
         printf '  %-18s %s\n' "$task" "$text"
     done
 }
@@ -147,10 +152,7 @@ do_build() {
     local folder=debug
     if [ "${1:-}" = --release ]; then
         folder=release
-        # What the binaries say of themselves. A date that comes from the commit lets two builds of it be equal.
-        GOATHERD_BUILD_VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-        GOATHERD_BUILD_DATE=$(git log -1 --format=%cI)
-        export GOATHERD_BUILD_VERSION GOATHERD_BUILD_DATE
+        build_facts HEAD
         cargo build --locked --profile tiny -p goat --bins
         cargo build --locked --release -p task-agent -p cli --bins
     else
@@ -184,6 +186,7 @@ do_test() {
     need_rust
     need_tools
     # What the tests call, beside what every Debian has.
+    need_registry
     need /bin/kill=procps readelf=binutils strip=binutils setpriv=util-linux unshare=util-linux mount=mount ip=iproute2
     do_build
     do_build_fakes
@@ -213,7 +216,7 @@ do_lint() {
     cargo fmt --all --check
     cargo clippy --locked --workspace --all-targets -- -D warnings
     cargo deny --log-level error check licenses bans sources
-    shellcheck ./do .ci/run demo/*.sh
+    shellcheck ./do .ci/run demo/*.sh deploy/images/*.sh
     say 'lint is clean'
 }
 
@@ -275,7 +278,7 @@ case "$task" in
 -h | --help) task=help ;;
 esac
 function=do_${task//-/_}
-if ! grep -q "^#: $task - " "$top/do"; then
+if ! grep -q "^#: $task - " "${task_files[@]}"; then
     do_help >&2
     die "there is no task '$task'"
 fi
