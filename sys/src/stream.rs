@@ -60,9 +60,8 @@ pub fn write_without_waiting(stream: &impl AsFd, bytes: &[u8]) -> io::Result<usi
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Write;
-
-    use nix::errno::Errno;
 
     use super::*;
 
