@@ -151,13 +151,21 @@ fn name(pid: processes::Pid) -> String {
     name.trim_end().to_owned()
 }
 
-/// What `kill -9` does to many at once: none of them sees another one go.
+/// What `kill -9` does to many at once: none of them sees another one go. Returns when all are gone, with their locks.
 fn kill_together(pids: &[processes::Pid]) {
-    let killed = Command::new("/bin/kill")
-        .args(["-s", "KILL"])
-        .args(pids.iter().map(ToString::to_string))
-        .status();
-    assert!(killed.unwrap().success());
+    for signal in ["STOP", "KILL"] {
+        let killed = Command::new("/bin/kill")
+            .args(["-s", signal])
+            .args(pids.iter().map(ToString::to_string))
+            .status();
+        assert!(killed.unwrap().success());
+    }
+    for pid in pids {
+        // A zombie has no program any more.
+        wait::until("a killed process to be gone", PATIENCE, || {
+            fs::read_link(format!("/proc/{pid}/exe")).is_err().then_some(())
+        });
+    }
 }
 
 #[test]

@@ -40,7 +40,9 @@ impl Followed {
             }
             "dangling" | "notdir" => {
                 let (_, rest) = payload(rest, size)?;
-                let why = "is a symbolic link to a file that is not in the commit".to_owned();
+                let why = "is a symbolic link to a file that is not in the commit (git finds only a target \
+                           without `./` in it)"
+                    .to_owned();
                 return Some((Self::Unusable(why), rest));
             }
             "loop" => {

@@ -107,7 +107,7 @@ async fn in_folders(
     config.extra_secrets = variables.secret;
     let early = match early {
         Some(early) => early,
-        None => Early::prepare(folders.data(), &arguments.places, &config).await,
+        None => Early::prepare_in_turn(folders.data(), &arguments.places, &config).await?,
     };
     see_to_it(folders, early, config, arguments, &snapshot, &plan, view, stops).await
 }

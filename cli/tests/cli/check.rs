@@ -195,7 +195,7 @@ fn a_file_that_cannot_be_read_is_told_to_programs_too() {
 
     for (name, part) in [
         ("missing.yml", "No such file"),
-        ("folder.yml", "is a directory"),
+        ("folder.yml", "Is a directory"),
         (".ci.yml", "leads out of the repository, to /etc/passwd"),
     ] {
         let output = goatherd(folder.path(), ["check", name, "--json"])

@@ -14,7 +14,7 @@ jobs:
   wait:
     steps:
       - checkout
-      - run: {name: wait, command: "mkdir -p ~/closed/deep; chmod 0 ~/closed; echo waiting; exec sleep 98765"}
+      - run: {name: wait, command: "mkdir -p ~/closed/deep; chmod 0 ~/closed; echo waiting; setsid -w sleep 98765"}
   quick:
     steps:
       - run: "true"

@@ -100,7 +100,8 @@ async fn a_config_file_that_is_a_link_is_followed_as_far_as_the_repository_goes(
     let (_data, mirrors) = mirrors();
     for (target, part) in [
         ("ci/deep/build.yml", None),
-        ("./ci/../ci/deep/build.yml", None),
+        ("ci/../ci/deep/build.yml", None),
+        ("./ci/deep/build.yml", Some("without `./` in it")),
         ("/etc/passwd", Some("leads out of the repository, to /etc/passwd")),
         (
             "../../etc/passwd",

@@ -150,7 +150,7 @@ async fn drivers_of_one_place_root_have_one_reach() {
 fn a_host_without_namespaces_says_what_to_change() {
     let output = Command::new("unshare")
         .args(["--user", "--map-user=1000", "--keep-caps", "sh", "-c"])
-        .arg("echo 0 > /proc/sys/user/max_user_namespaces; exec \"$0\" sandbox --probe /tmp")
+        .arg("echo 0 > /proc/sys/user/max_user_namespaces; exec \"$0\" sandbox --probe /tmp --bin /usr/bin")
         .arg(sandbox_program())
         .output()
         .unwrap();

@@ -26,6 +26,20 @@ impl Early {
         Self { ground, store }
     }
 
+    /// Prepares one after the other, so that a folder that was given is not touched where no job could run.
+    pub(super) async fn prepare_in_turn(
+        folder: PathBuf,
+        places: &Places,
+        config: &Config,
+    ) -> Result<Self, Failure> {
+        let ground = Ground::prepare(folder, places).await?;
+        let store = OpenStore::open(config).await;
+        Ok(Self {
+            ground: Ok(ground),
+            store,
+        })
+    }
+
     /// The two, for a server with this configuration.
     pub(super) async fn take(self, config: Config) -> Result<(Ground, App), Failure> {
         let ground = match self.ground {
