@@ -33,13 +33,18 @@ pub(crate) struct Nonce {
 /// Asks for tasks while there are free slots, until the agent stops.
 pub(crate) async fn claim_tasks(shared: Arc<Shared>, mut nonce: Nonce) {
     let mut pause = FIRST_PAUSE;
+    // The last process may have closed it and not known: then a wait brings nothing.
+    let mut is_repeated = nonce.open;
     while wait_for_a_slot(&shared).await {
         if let Err(error) = open(&shared, &mut nonce).await {
             tracing::error!(error = %chain(&error), "cannot ask for a task: the nonce cannot be written");
             rest(&shared, &mut pause).await;
             continue;
         }
-        let wait = shared.long_poll(Millis(u64::MAX));
+        let wait = match is_repeated {
+            true => Millis(0),
+            false => shared.long_poll(Millis(u64::MAX)),
+        };
         let asked = tokio::select! {
             asked = ask(&shared, nonce.last, wait, shared.free_slots()) => asked,
             () = shared.stopping.cancelled() => break,
@@ -50,11 +55,11 @@ pub(crate) async fn claim_tasks(shared: Arc<Shared>, mut nonce: Nonce) {
                 if let Some(claim) = claim {
                     take(&shared, claim, nonce.last).await;
                 }
-                nonce.open = false;
+                (nonce.open, is_repeated) = (false, false);
             }
             Err(error) if error.is_gone() => {
                 // The nonce is closed. Were it the incarnation, presence would hear the same and end all.
-                nonce.open = false;
+                (nonce.open, is_repeated) = (false, false);
                 rest(&shared, &mut pause).await;
             }
             Err(error) => {

@@ -512,6 +512,28 @@ async fn a_claim_that_arrives_during_a_stop_is_given_back() {
 }
 
 #[tokio::test]
+async fn a_nonce_that_the_last_process_may_have_closed_is_not_waited_on() {
+    let (server, places, state) = (Server::start().await, Places::new(), tempfile::tempdir().unwrap());
+    let claims = |world: &server::World| world.calls_to(path::CLAIM);
+    let agent = start(&server, &places, state.path());
+    server
+        .until("a task is asked for", |world| !claims(world).is_empty())
+        .await;
+    agent.stop().await.unwrap();
+    let before = server.with(|world| claims(world).len());
+
+    let agent = start(&server, &places, state.path());
+    server
+        .until("it is asked for again", |world| claims(world).len() > before + 1)
+        .await;
+
+    let asked = server.with(|world| claims(world).split_off(before));
+    assert_eq!(asked[0]["wait"], json!(0));
+    assert_ne!(asked[1]["wait"], json!(0));
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn no_task_is_asked_for_while_all_slots_are_taken_or_the_server_wants_a_drain() {
     let (server, places, state) = (Server::start().await, Places::new(), tempfile::tempdir().unwrap());
     let agent = start_with(&server, &places, state.path(), PlaceLife::Survive, 1);
