@@ -56,7 +56,7 @@ fn small_disk() -> Option<SmallDisk> {
         folder.path(),
         Some("tmpfs"),
         MsFlags::empty(),
-        Some("size=64m"),
+        Some("size=80m"),
     )
     .unwrap();
     Some(SmallDisk(folder))
@@ -131,7 +131,7 @@ async fn a_disk_that_gets_full_lets_what_runs_finish_and_takes_nothing_new() {
     let (repo, commit) = Repo::with_config("acme/app", ONE_JOB);
     let server = Server::start_with(&[&repo], |config| {
         config.data = disk.path().join("data");
-        config.least_free = Some(24 * MEBIBYTE);
+        config.least_free = Some(40 * MEBIBYTE);
     })
     .await;
     let mut agent = server.agent("agent-1").await;
@@ -143,7 +143,7 @@ async fn a_disk_that_gets_full_lets_what_runs_finish_and_takes_nothing_new() {
     let another = push_payload(&repo.name, &repo.commit("file", "another"));
 
     // Less than the reserve: nothing new, but what runs goes on.
-    let ballast = Ballast::new(disk.path(), 40 * MEBIBYTE);
+    let ballast = Ballast::new(disk.path(), 44 * MEBIBYTE);
     let degraded = until_ready_says(&server, "DEGRADED").await;
     assert!(
         degraded["reason"].as_str().unwrap().contains("MiB free"),
@@ -192,7 +192,7 @@ async fn a_disk_that_gets_full_lets_what_runs_finish_and_takes_nothing_new() {
     let again = deliver(&server, &another).await;
     assert_eq!(again.status, 202, "{}", again.text());
     for words in [
-        "less than 24 MiB",
+        "less than 40 MiB",
         "there is room on the disk again",
         "the disk of the data folder is full",
         "the disk is full no more",

@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use api::PipelineId;
 use api::people::PipelineView;
+use api::{Outcome, PipelineId};
 use client::ClientError;
 use futures_util::StreamExt as _;
 
@@ -92,10 +92,24 @@ pub(crate) fn changes(live: &Story, shown: &PipelineView, story: &Story, now: &P
     if let Some(text) = &story.wrong {
         wrong.push(text.clone());
     }
-    if now != shown {
+    if without_what_may_improve(now) != without_what_may_improve(shown) {
         wrong.push(format!("it was shown as {shown:#?} and is now {now:#?}"));
     }
     wrong
+}
+
+/// A view without the causes of attempts that an infrastructure failure ended, in jobs that were cancelled meanwhile:
+/// for ten seconds a better one may come, and the job waits for none.
+fn without_what_may_improve(view: &PipelineView) -> PipelineView {
+    let mut view = view.clone();
+    let jobs = view.jobs.iter_mut();
+    for job in jobs.filter(|job| job.outcome == Some(Outcome::Cancelled)) {
+        let attempts = job.attempts.iter_mut();
+        for attempt in attempts.filter(|attempt| attempt.outcome == Some(Outcome::InfraFailed)) {
+            attempt.cause = None;
+        }
+    }
+    view
 }
 
 async fn within_bound<T>(asking: impl Future<Output = Result<T, ClientError>>) -> anyhow::Result<T> {
@@ -105,8 +119,8 @@ async fn within_bound<T>(asking: impl Future<Output = Result<T, ClientError>>) -
 
 #[cfg(test)]
 mod tests {
-    use api::PipelineOutcome;
     use api::people::{Event, EventKind};
+    use api::{Cause, PipelineOutcome};
 
     use super::*;
 
@@ -145,5 +159,25 @@ mod tests {
         let wrong = changes(&ended(), &view, &ended(), &now);
 
         assert!(wrong.len() == 1 && wrong[0].contains("is now"), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_better_cause_may_come_where_the_job_did_not_wait_for_it() {
+        let mut view: PipelineView = serde_json::from_str(VIEW).expect("it is a view");
+        let job = &mut view.jobs[0];
+        let attempt = job.attempts.last_mut().expect("there is one");
+        attempt.outcome = Some(Outcome::InfraFailed);
+        attempt.cause = Some(Cause::AgentLost);
+        let mut now = view.clone();
+        let attempts = &mut now.jobs[0].attempts;
+        attempts.last_mut().expect("there is one").cause = Some(Cause::TaskAgentLost { signal: Some(9) });
+        let wrong = changes(&ended(), &view, &ended(), &now);
+        assert_eq!(wrong.len(), 1, "the job's own cause depends on it: {wrong:?}");
+
+        for view in [&mut view, &mut now] {
+            view.jobs[0].outcome = Some(Outcome::Cancelled);
+        }
+
+        assert_eq!(changes(&ended(), &view, &ended(), &now), Vec::<String>::new());
     }
 }
