@@ -109,7 +109,7 @@ async fn in_folders(
         Some(early) => early,
         None => Early::prepare_in_turn(folders.data(), &arguments.places, &config).await?,
     };
-    see_to_it(folders, early, config, arguments, &snapshot, &plan, view, stops).await
+    see_to_it(early, config, arguments, &snapshot, &plan, view, stops).await
 }
 
 /// What can be made ready before it is known what is to run: only in the temporary folder.
@@ -206,7 +206,6 @@ fn finished(outcome: PipelineOutcome, cause: Cause) -> Event {
 
 /// Starts server and agents in the data folder, sees the pipeline through and stops them.
 async fn see_to_it(
-    folders: &Folders,
     early: Early,
     mut config: Config,
     arguments: &Run,
@@ -227,6 +226,7 @@ async fn see_to_it(
         })
         .collect();
     let classes = classes.into_iter().collect();
+    let store = config.data.clone();
     let (ground, app) = early.take(config).await?;
     let state = match arguments.data {
         Some(_) => StateLife::Lasting,
@@ -241,7 +241,7 @@ async fn see_to_it(
     let seen = tokio::select! {
         seen = see_through(&client, arguments, snapshot, view, stops, &no_more_jobs) => seen.map_err(Failure::from),
         failure = together.broken() => Err(failure),
-        full = room::used_up(folders.data()) => Err(Failure::Other(full.into())),
+        full = room::used_up(store) => Err(Failure::Other(full.into())),
     };
     match seen {
         Ok(Some(ending)) => {

@@ -213,7 +213,7 @@ fn what_is_in_the_place_of_a_submodule_is_taken() {
 fn a_tracked_file_that_changed_and_cannot_be_read_ends_the_run() {
     let repository = Repository::with(&[(".ci.yml", LOOK), ("a", "1\n")]);
     repository.write("a", "2 and more\n");
-    fs::set_permissions(repository.top().join("a"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(repository.top().join("a"), fs::Permissions::from_mode(0o000)).unwrap();
     let run = repository.run(&[]);
     let mut command = if fs::File::open(repository.top().join("a")).is_ok() {
         // Modes do not stop root as long as it has all of its capabilities.

@@ -26,9 +26,9 @@ pub fn sweep(root: &Path, patience: Duration) -> io::Result<()> {
     for entry in entries {
         let entry = entry?;
         let name = entry.file_name();
-        if !name
+        if name
             .to_str()
-            .is_some_and(|name| name.parse::<AttemptRef>().is_ok())
+            .is_none_or(|name| name.parse::<AttemptRef>().is_err())
         {
             continue;
         }
