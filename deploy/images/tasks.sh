@@ -117,7 +117,7 @@ load_image() {
 
 #: images - the images for amd64 and arm64; [--only ARCHITECTURE] [--task-agent PATH]... [--push REFERENCE] [--verify]
 do_images() {
-    local only=("${architectures[@]}") agents=() push='' verify='' architecture
+    local only=("${architectures[@]}") agents=() limit=() push='' verify='' architecture
     while [ $# -gt 0 ]; do
         case "$1" in
         --only) only=("${2:?--only needs an architecture}") && shift ;;
@@ -134,7 +134,9 @@ do_images() {
     for architecture in "${only[@]}"; do
         ship "$architecture" "$top" "$top/target" orchestrator circleci-agent
     done
-    assemble runner-init "$(version)" "$top/target/ship" "$images_out/runner-init" --limit "$image_limit" "${agents[@]}"
+    # How large another's task agent is, is theirs to say.
+    [ "${#agents[@]}" -gt 0 ] || limit=(--limit "$image_limit")
+    assemble runner-init "$(version)" "$top/target/ship" "$images_out/runner-init" "${limit[@]}" "${agents[@]}"
     [ -z "$verify" ] || verify_images "${agents[@]}"
     do_images_test "${only[@]}"
     load_image "$images_out/runner-init/runner-init-amd64.docker.tar"

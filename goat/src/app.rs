@@ -45,7 +45,8 @@ impl Config {
     pub fn build(self) -> Result<App, GoatError> {
         match self.command {
             Command::RunTask(config) => {
-                let task = task(*config).inspect_err(termination::write_unusable)?;
+                let path = config.task.termination_message_path.clone();
+                let task = task(*config).inspect_err(|error| termination::write_unusable(&path, error))?;
                 Ok(App(Work::Task(Box::new(task))))
             }
             command => Ok(App(Work::Simple(command))),
@@ -136,10 +137,13 @@ impl Task {
             let figures = Arc::new(Figures::default());
             figures.turned();
             let server = health::serve(listener, Arc::clone(&figures));
+            let path = config.task.termination_message_path.clone();
             let code = match Supervisor::new(config, figures) {
                 Ok(supervisor) => supervisor.run().await,
                 Err(error) => {
-                    tracing::error!(%error, "signals cannot be waited for");
+                    let error = GoatError::System("wait for signals", error);
+                    tracing::error!("{}", logs::chain(&error));
+                    termination::write_unusable(&path, &error);
                     ExitCode::FAILURE
                 }
             };

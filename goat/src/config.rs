@@ -114,7 +114,7 @@ fn run_task(words: &Words) -> Result<RunTask, GoatError> {
 
     let lookup = |name: &str| task::lookup(&environment, name).cloned();
     let settings = words.settings(&lookup).map_err(GoatError::Usage)?;
-    let task = task::load(&mut environment).inspect_err(termination::write_unusable)?;
+    let task = task::load(&mut environment).inspect_err(|error| termination::write_unusable("", error))?;
     Ok(RunTask {
         settings,
         task,

@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::level_filters::LevelFilter;
 
@@ -71,19 +71,35 @@ pub(crate) fn put(mut part: &[u8]) -> bool {
     true
 }
 
+/// The same, for this long: a child with the same pipe may be faster again and again, while its reader reads well.
+fn put_within(part: &[u8], patience: Duration) -> bool {
+    let began = Instant::now();
+    loop {
+        let left = patience.saturating_sub(began.elapsed());
+        if !sys::stream::wait_writable(&io::stderr(), left) {
+            return false;
+        }
+        if put(part) {
+            return true;
+        }
+        if left.is_zero() {
+            return false;
+        }
+    }
+}
+
 /// Takes everything, and never blocks for long.
 struct LineWriter;
 
 impl Write for LineWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let error = io::stderr();
         for part in line.chunks(PIPE_ATOMIC) {
             let patience = if STUCK.load(Ordering::Relaxed) {
                 Duration::ZERO
             } else {
                 PATIENCE
             };
-            let takes = sys::stream::wait_writable(&error, patience) && put(part);
+            let takes = put_within(part, patience);
             STUCK.store(!takes, Ordering::Relaxed);
             if !takes {
                 break;

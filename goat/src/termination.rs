@@ -34,8 +34,8 @@ pub(crate) fn write(path: &str, message: &TerminationMessage) {
     }
 }
 
-/// The message for a process that was told nothing usable.
-pub(crate) fn write_unusable(error: &GoatError) {
+/// The message for a process that was told nothing usable, or cannot do it here; `path` as in [`write`].
+pub(crate) fn write_unusable(path: &str, error: &GoatError) {
     let message = TerminationMessage {
         kind: TerminationKind::Configuration,
         message: crate::logs::chain(error),
@@ -47,7 +47,7 @@ pub(crate) fn write_unusable(error: &GoatError) {
         duration_ms: 0,
         max_rss_kib: 0,
     };
-    write("", &message);
+    write(path, &message);
 }
 
 fn open(path: &str) -> io::Result<File> {

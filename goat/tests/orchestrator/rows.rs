@@ -237,6 +237,7 @@ const ROWS: &[Row] = &[
         "beyond::reasons::the_termination_message_holds_all_that_is_known",
         "beyond::reasons::a_good_end_is_told_too",
         "beyond::reasons::a_report_that_was_refused_is_told_as_such",
+        "beyond::reasons::a_port_that_is_taken_is_told_where_the_configuration_says",
         "beyond::reasons::the_message_is_shortened_to_4096_bytes",
         "pid1::namespaces::it_tells_where_kubernetes_looks_if_there_is_such_a_file",
     ]),

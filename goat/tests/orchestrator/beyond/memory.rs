@@ -15,7 +15,7 @@ fn children_rank_a_hundred_above_their_supervisor() {
     if another_is_tested() {
         return;
     }
-    let place = Place::told("record=@/record").with_entrypoint("record=@/beside sleep");
+    let place = Place::told("record=@/record await=@/beside").with_entrypoint("record=@/beside sleep");
 
     assert_eq!(place.run(), 0, "{}", place.log());
 

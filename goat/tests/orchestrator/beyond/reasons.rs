@@ -1,6 +1,7 @@
 //! Why a task ended, in words and as JSON (G5, G6).
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use internal_testing::RunnerApi;
@@ -182,6 +183,25 @@ fn a_report_that_was_refused_is_told_as_such() {
         "{}",
         place.log()
     );
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_where_the_configuration_says() {
+    if another_is_tested() {
+        return;
+    }
+    let taken = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let place = Place::told("");
+    let mut command = place.bare_command(&[]);
+    command
+        .arg(format!("--health-check-addr={address}"))
+        .env("CIRCLECI_GOAT_CONFIG", place.config.to_string());
+
+    assert_eq!(Running::start(command).end(), 1, "{}", place.log());
+
+    assert_eq!(place.termination()["kind"], "configuration");
+    assert!(place.last_words().contains(&address), "{}", place.last_words());
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn no_command_line_environment_or_log_holds_it() {
         return;
     }
     let api = RunnerApi::http();
-    let place = Place::told("record=@/record exit=7")
+    let place = Place::told("record=@/record await=@/beside exit=7")
         .with_entrypoint("record=@/beside sleep")
         .reporting_to(&api);
 
@@ -160,7 +160,7 @@ fn children_get_no_descriptor_but_the_standard_ones() {
     if another_is_tested() {
         return;
     }
-    let place = Place::told("record=@/record").with_entrypoint("record=@/beside sleep");
+    let place = Place::told("record=@/record await=@/beside").with_entrypoint("record=@/beside sleep");
 
     assert_eq!(place.run(), 0, "{}", place.log());
 
