@@ -332,6 +332,7 @@ const ROWS: &[Row] = &[
         "beyond::haste::the_termination_message_is_there_before_anyone_is_called",
         "beyond::haste::before_the_task_agent_has_started_the_task_is_given_back",
         "beyond::haste::a_term_that_is_there_before_anything_else_is_not_lost",
+        "beyond::haste::a_term_that_is_older_than_its_handlers_keeps_the_task_agent_from_starting",
         "beyond::haste::a_task_that_is_over_elsewhere_counts_as_told",
     ]),
     ("G23", "an instance for each start", &[

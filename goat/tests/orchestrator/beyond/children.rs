@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use internal_testing::RunnerApi;
 
-use crate::place::{Place, another_is_tested, eventually, get};
+use crate::place::{Place, Running, another_is_tested, eventually, get};
 use crate::starters::as_init;
 
 /// An orphan that leaves every group and does not heed TERM.
@@ -42,22 +42,29 @@ fn it_ends_at_once_when_no_child_is_left() {
     if another_is_tested() {
         return;
     }
-    let place = Place::told(&format!("{STUBBORN} await=@/go write=@/over"));
-    let running = place.start();
-    place.wait_for("up");
-    place.make("go");
+    // As a subreaper, and as the init of a namespace: there the kernel would end the rest, but only with it.
+    for starter in [Some(&[][..]), as_init()].into_iter().flatten() {
+        let place = Place::told(&format!("{STUBBORN} await=@/go write=@/over"));
+        let running = Running::start(place.command_by(starter));
+        place.wait_for("up");
+        place.make("go");
 
-    place.wait_for("over");
-    let start = Instant::now();
+        place.wait_for("over");
+        let start = Instant::now();
 
-    assert_eq!(running.end(), 0, "{}", place.log());
-    // The bound for what does not die is two seconds; nothing here needs it.
-    assert!(
-        start.elapsed() < Duration::from_millis(1500),
-        "{:?}",
-        start.elapsed()
-    );
-    assert!(!place.log().contains("does not die"), "{}", place.log());
+        assert_eq!(running.end(), 0, "{}", place.log());
+        // The bound for what does not die is two seconds; nothing here needs it.
+        assert!(
+            start.elapsed() < Duration::from_millis(1500),
+            "{starter:?}: {:?}",
+            start.elapsed()
+        );
+        assert!(
+            !place.log().contains("does not die"),
+            "{starter:?}: {}",
+            place.log()
+        );
+    }
 }
 
 #[test]

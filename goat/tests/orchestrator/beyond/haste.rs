@@ -110,6 +110,26 @@ fn a_term_that_is_there_before_anything_else_is_not_lost() {
 }
 
 #[test]
+fn a_term_that_is_older_than_its_handlers_keeps_the_task_agent_from_starting() {
+    if another_is_tested() {
+        return;
+    }
+    let api = RunnerApi::http();
+    let place = Place::told("write=@/ran").reporting_to(&api);
+    // It is pending when the program begins, and nothing has to be waited for.
+    let interrupted = "import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+os.kill(os.getpid(), signal.SIGTERM)
+os.execv(sys.argv[1], sys.argv[1:])";
+    let running = Running::start(place.command_by(&["/usr/bin/env", "python3", "-c", interrupted]));
+
+    assert_eq!(running.end(), 0, "{}", place.log());
+
+    assert_eq!(api.paths(), [UNCLAIM]);
+    assert_eq!(place.text("ran"), "");
+}
+
+#[test]
 fn a_task_that_is_over_elsewhere_counts_as_told() {
     if another_is_tested() {
         return;
