@@ -160,12 +160,25 @@ fn kill_together(pids: &[processes::Pid]) {
             .status();
         assert!(killed.unwrap().success());
     }
-    for pid in pids {
-        // A zombie has no program any more.
+    for &pid in pids {
         wait::until("a killed process to be gone", PATIENCE, || {
-            fs::read_link(format!("/proc/{pid}/exe")).is_err().then_some(())
+            has_let_go(pid).then_some(())
         });
     }
+}
+
+/// Whether a process holds no file and no lock any more: it is gone, or a zombie without any other thread.
+fn has_let_go(pid: processes::Pid) -> bool {
+    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else {
+        return true;
+    };
+    let is = |name: &str, value: &str| {
+        let mut lines = status.lines().filter_map(|line| line.strip_prefix(name));
+        lines
+            .next()
+            .is_some_and(|rest| rest.trim_start().starts_with(value))
+    };
+    is("State:", "Z") && status.lines().any(|line| line == "Threads:\t1")
 }
 
 #[test]
