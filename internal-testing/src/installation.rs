@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::people::{EventKind, JobView, PipelineView};
 use api::{PipelineId, Secret, TaskId, Terms};
@@ -69,7 +69,7 @@ impl Default for Options {
 /// An installation.
 #[derive(Debug)]
 pub struct Installation {
-    folder: TempDir,
+    folder: Folder,
     /// The repository that the server knows as [`REPOSITORY`].
     pub repository: Repository,
     /// The others, by their names.
@@ -90,16 +90,18 @@ impl Installation {
         let folder = tempfile::Builder::new()
             .prefix("goatherd-test-")
             .tempdir()
+            .map(Folder::new)
             .expect("a folder can be made");
         // Tasks of another user must be able to go through it.
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).expect("the folder is ours");
-        let repository = Repository::new(&folder.path().join("repository"));
+        fs::set_permissions(folder.temporary.path(), fs::Permissions::from_mode(0o711))
+            .expect("the folder is ours");
+        let repository = Repository::new(&folder.temporary.path().join("repository"));
         let others = options.others.iter().map(|name| {
-            let place = folder.path().join("others").join(name);
+            let place = folder.temporary.path().join("others").join(name);
             (*name, Repository::new(&place))
         });
         let others = others.collect();
-        fs::create_dir(folder.path().join("gate")).expect("a folder can be made");
+        fs::create_dir(folder.temporary.path().join("gate")).expect("a folder can be made");
         let mut installation = Self {
             folder,
             repository,
@@ -118,12 +120,13 @@ impl Installation {
     /// The installation's folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        self.folder.temporary.path()
     }
 
     /// Leaves the folder where it is when this ends.
     pub fn keep(&mut self) {
-        self.folder.disable_cleanup(true);
+        self.folder.is_kept = true;
+        self.folder.temporary.disable_cleanup(true);
     }
 
     /// A folder that steps see, read-only, at its own path: files in it are messages to them.
@@ -552,6 +555,32 @@ impl Installation {
             .map(|event| event.expect("an event").1.what)
             .collect()
             .await
+    }
+}
+
+/// A folder that is removed once whatever was killed has let go of it: a git of the server may write for a moment.
+#[derive(Debug)]
+struct Folder {
+    temporary: TempDir,
+    is_kept: bool,
+}
+
+impl Folder {
+    const fn new(temporary: TempDir) -> Self {
+        Self {
+            temporary,
+            is_kept: false,
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let until = Instant::now() + PATIENCE;
+        let path = self.temporary.path();
+        while !self.is_kept && fs::remove_dir_all(path).is_err() && path.exists() && Instant::now() < until {
+            std::thread::yield_now();
+        }
     }
 }
 
