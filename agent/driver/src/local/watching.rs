@@ -1,14 +1,14 @@
 //! Seeing how a place's processes end, and ending them.
 //!
 //! Whoever waits here is woken by the kernel, through a pidfd. Only moments that nobody announces (the exit
-//! file follows GOAT's end, a lock is about to be handed over) are looked at repeatedly.
+//! file follows GOAT's end, a lock is about to be handed over) are looked at repeatedly: inotify(7) would tell of
+//! the file, but to close it takes the kernel up to 20 ms, which is longer than a whole step.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use sys::process::{Signal, pidfd_send_signal};
-use sys::watch::FolderWatch;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{sleep, timeout};
@@ -18,14 +18,15 @@ use super::process::Process;
 use super::{MOMENT, PATIENCE};
 use crate::Exit;
 
+/// From GOAT's end to the first look for the exit file, and to the second one twice as long.
+const FIRST_LOOK: Duration = Duration::from_millis(1);
 /// Between TERMs: a first process without a handler yet loses one (`pid_namespaces(7)`).
 const REPEAT: Duration = Duration::from_secs(1);
 
 /// How a place's GOAT ended; none where nothing can say so any more.
 pub(super) async fn exit(folder: &Folder) -> io::Result<Option<Exit>> {
-    // Before the first look, so that an exit file which comes in between is noticed.
-    let written = FolderWatch::open(folder.path()).and_then(readable).ok();
-    let mut pause = Duration::from_millis(1);
+    let mut pause = FIRST_LOOK;
+    let mut has_ended = false;
     loop {
         if let Some(exit) = folder.exit()? {
             return Ok(Some(exit));
@@ -34,28 +35,16 @@ pub(super) async fn exit(folder: &Folder) -> io::Result<Option<Exit>> {
         let held = folder.is_held()?;
         if let Some(goat) = goat(folder)? {
             Watched::new(goat)?.ended().await?;
+            if !has_ended {
+                has_ended = true;
+                pause = FIRST_LOOK;
+            }
         }
-        if held {
-            // The lock's end is announced by nobody.
-            let _ = timeout(pause, next(written.as_ref())).await;
-            pause = (pause * 2).min(MOMENT);
-        } else {
+        if !held {
             return folder.exit();
         }
-    }
-}
-
-/// Returns when a file appeared in the folder; never where it is not watched.
-async fn next(written: Option<&AsyncFd<FolderWatch>>) {
-    let Some(written) = written else {
-        return std::future::pending().await;
-    };
-    match written.readable().await {
-        Ok(mut ready) => {
-            while written.get_ref().drain().unwrap_or(false) {}
-            ready.clear_ready();
-        }
-        Err(_) => std::future::pending().await,
+        sleep(pause).await;
+        pause = (pause * 2).min(MOMENT);
     }
 }
 
