@@ -55,6 +55,8 @@ pub(crate) struct Supervisor {
     children: Children,
     interruption: Option<Interruption>,
     memory: Memory,
+    /// That of the readiness file, open to the end: to close it at once would hold up the task agent's start.
+    stopped_watch: Option<AsyncFd<FolderWatch>>,
 }
 
 impl Supervisor {
@@ -83,6 +85,7 @@ impl Supervisor {
             children: Children::default(),
             interruption: None,
             memory: Memory::now(),
+            stopped_watch: None,
         })
     }
 
@@ -105,15 +108,19 @@ impl Supervisor {
     }
 
     async fn wait_for_readiness_file(&mut self) -> Result<(), Failure> {
-        if self.task.readiness_file_path.is_empty() {
+        let file = PathBuf::from(&self.task.readiness_file_path);
+        if file.as_os_str().is_empty() || file.exists() {
             return Ok(());
         }
-        let file = PathBuf::from(&self.task.readiness_file_path);
-        // Before the first look, so that a file which comes in between is noticed.
+        // Before the next look, so that a file which comes in between is noticed.
         let watch = watch(&file);
         let deadline = Instant::now() + READINESS;
         loop {
             if file.exists() {
+                if let Some(watch) = &watch {
+                    watch.get_ref().stop();
+                }
+                self.stopped_watch = watch;
                 return Ok(());
             }
             if self.interruption.is_some() {
