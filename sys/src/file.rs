@@ -8,7 +8,8 @@ use std::path::Path;
 use nix::fcntl::{FallocateFlags, fallocate};
 
 /// Opens a file for writing without waiting: a pipe without a reader fails at once (`ENXIO`). What is in the file
-/// stays.
+/// stays. A symbolic link in its place is refused (`ELOOP`): others may have put it there, to have a file written that
+/// they cannot write themselves.
 ///
 /// # Errors
 /// What `open` says; `NotFound` where there is none and none is to be made.
@@ -17,7 +18,7 @@ pub fn open_for_writing(path: &Path, missing: Missing) -> io::Result<File> {
         .write(true)
         .create(matches!(missing, Missing::Create))
         .truncate(false)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_NOFOLLOW)
         .open(path)
 }
 
@@ -55,6 +56,16 @@ mod tests {
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("it is made");
 
         assert!(open_for_writing(&path, Missing::Refuse).is_err());
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+        std::os::unix::fs::symlink(&target, &link).expect("it is made");
+
+        assert!(open_for_writing(&link, Missing::Create).is_err());
+        assert!(!target.exists());
     }
 
     #[test]

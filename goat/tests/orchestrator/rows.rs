@@ -2,8 +2,8 @@
 //! each promise; G1 to G23 are what ours does better.
 //!
 //! A test is named by its file and its name: `compatible::` and `beyond::` are the folders beside this one, `goat::`
-//! is `goat/src`, `client::` is `client/src`, `init::` is `init/tests/install.rs`, and `pid1::` is the folder
-//! `acceptance/tests/pid1`.
+//! is `goat/src`, `client::` is `client/src`, `init::` is `init/tests/install.rs`, `pid1::` is the folder
+//! `acceptance/tests/pid1`, and `full_disk` and `late_interruption` are files of `goat/tests`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -239,6 +239,8 @@ const ROWS: &[Row] = &[
         "beyond::reasons::a_report_that_was_refused_is_told_as_such",
         "beyond::reasons::a_port_that_is_taken_is_told_where_the_configuration_says",
         "beyond::reasons::the_message_is_shortened_to_4096_bytes",
+        "beyond::reasons::a_link_in_the_messages_place_is_not_followed",
+        "full_disk::a_full_disk_takes_the_termination_message",
         "pid1::namespaces::it_tells_where_kubernetes_looks_if_there_is_such_a_file",
     ]),
     ("G7", "numeric users without an entry; an unknown one is refused by root alone", &[
@@ -334,6 +336,7 @@ const ROWS: &[Row] = &[
         "beyond::haste::a_term_that_is_there_before_anything_else_is_not_lost",
         "beyond::haste::a_term_that_is_older_than_its_handlers_keeps_the_task_agent_from_starting",
         "beyond::haste::a_task_that_is_over_elsewhere_counts_as_told",
+        "late_interruption::a_term_while_a_task_is_given_back_leaves_time_to_report_it",
     ]),
     ("G23", "an instance for each start", &[
         "beyond::notice::the_instance_is_shared_where_it_is_asked_for",
@@ -364,6 +367,7 @@ fn place_of(test: &str) -> (PathBuf, &str) {
     let (module, name) = test.rsplit_once("::").expect("a file and a name");
     let file = match module.split_once("::") {
         None if module == "init" => "init/tests/install.rs".to_owned(),
+        None => format!("goat/tests/{module}.rs"),
         Some(("pid1", rest)) => format!("acceptance/tests/pid1/{rest}.rs"),
         Some((package @ ("goat" | "client"), rest)) => {
             format!("{package}/src/{}.rs", rest.replace("::", "/"))

@@ -220,3 +220,23 @@ fn the_message_is_shortened_to_4096_bytes() {
     let size = place.text("termination").len();
     assert!(size <= 4096 && size > 4000, "{size}");
 }
+
+#[test]
+fn a_link_in_the_messages_place_is_not_followed() {
+    if another_is_tested() {
+        return;
+    }
+    let place = Place::new("rm $PLACE/termination && ln -s $PLACE/another $PLACE/termination");
+    fs::write(place.path("another"), "as it was").expect("it is written");
+
+    assert_eq!(place.run(), 0, "{}", place.log());
+
+    assert_eq!(place.text("another"), "as it was");
+    assert!(
+        place
+            .log()
+            .contains("the termination message could not be written"),
+        "{}",
+        place.log()
+    );
+}
