@@ -19,7 +19,7 @@ const LONGEST: u64 = 4096;
 pub(crate) fn probe(address: &str) -> Result<(), GoatError> {
     let failed = |why: String| GoatError::Probe(address.to_owned(), why);
     let deadline = Instant::now() + PATIENCE;
-    let answer = ask(address, deadline).map_err(|error| failed(error.to_string()))?;
+    let answer = ask(address, deadline).map_err(|error| failed(reason(&error)))?;
     let status = answer.split(' ').nth(1).unwrap_or_default();
     if answer.starts_with("HTTP/1.") && status == "200" {
         Ok(())
@@ -28,6 +28,16 @@ pub(crate) fn probe(address: &str) -> Result<(), GoatError> {
             "it answered `{}`",
             answer.lines().next().unwrap_or_default()
         )))
+    }
+}
+
+/// A stream says `WouldBlock` where its time is over, and that is no word for people.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            format!("it did not answer within {} s", PATIENCE.as_secs())
+        }
+        _ => error.to_string(),
     }
 }
 

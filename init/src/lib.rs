@@ -70,7 +70,10 @@ fn create(folder: &Path, name: &str) -> Result<(Temporary, File), InitError> {
             .create_new(true)
             .mode(0o600)
             .open(&temporary.path)
-            .map_err(failed("create", &temporary.path))?;
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => failed("find", folder)(error),
+                _ => failed("create", &temporary.path)(error),
+            })?;
         let _ = file.lock();
         // Another process may have taken it for a leftover before it was locked.
         let links = file

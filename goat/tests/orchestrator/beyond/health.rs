@@ -174,10 +174,14 @@ fn a_supervisor_that_is_stuck_is_not_live() {
     });
 
     running.signal(Signal::SIGSTOP);
-    let stuck = output(&mut command(&["probe", &address])).0;
+    let (stuck, _, error) = output(&mut command(&["probe", &address]));
     running.signal(Signal::SIGCONT);
 
     assert_eq!(stuck, 1);
+    assert!(
+        error.contains("is not live: it did not answer within 5 s"),
+        "{error}"
+    );
     place.make("go");
     assert_eq!(running.end(), 0, "{}", place.log());
 }
