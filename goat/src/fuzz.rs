@@ -2,6 +2,8 @@
 //!
 //! `GOATHERD_FUZZ_CASES` is how many cases each of them has, `GOATHERD_FUZZ_SEED` which ones.
 
+use std::str::FromStr;
+
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
@@ -10,9 +12,8 @@ const CASES: u32 = 512;
 
 /// Runs a test with inputs of a strategy, and prints the seed, which a failing test shows.
 pub(crate) fn fuzz<S: Strategy>(strategy: S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seed = number("GOATHERD_FUZZ_SEED").unwrap_or(1);
-    let cases = number("GOATHERD_FUZZ_CASES").and_then(|cases| u32::try_from(cases).ok());
+    let seed: u64 = number("GOATHERD_FUZZ_SEED").unwrap_or(1);
+    let cases = number("GOATHERD_FUZZ_CASES");
     println!("GOATHERD_FUZZ_SEED={seed}");
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -25,4 +26,11 @@ pub(crate) fn fuzz<S: Strategy>(strategy: S, test: impl Fn(S::Value) -> Result<(
     if let Err(error) = TestRunner::new_with_rng(config, random).run(&strategy, test) {
         panic!("{error}");
     }
+}
+
+/// The variable's number.
+fn number<T: FromStr>(name: &str) -> Option<T> {
+    let text = std::env::var(name).ok()?;
+    let number = text.parse();
+    Some(number.unwrap_or_else(|_| panic!("{name}={text} is no number that fits")))
 }

@@ -22,7 +22,8 @@ pub fn wait_writable(stream: &impl AsFd, patience: Duration) -> bool {
 /// Writes at most what a pipe takes without blocking; `WouldBlock` when that is nothing. `wait_writable` alone does
 /// not keep a write from blocking where others write to the same pipe.
 ///
-/// Anything else than a pipe, and a pipe of a kernel that cannot tell (before 6.4), is written to as usual.
+/// Anything else than a pipe is written to as usual, and so is a pipe where the kernel does not say: before 6.4, and
+/// for a named pipe (`mkfifo`).
 ///
 /// # Errors
 /// What `write` says.
@@ -78,6 +79,7 @@ mod tests {
         assert!(wait_writable(&writer, Duration::ZERO));
         assert!(writer.write(&[0]).is_err());
     }
+
     #[test]
     fn a_full_pipe_is_not_waited_for() {
         let (_reader, writer) = nix::unistd::pipe().expect("a pipe");
