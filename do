@@ -5,6 +5,8 @@
 # its entry in the help.
 set -euo pipefail
 
+# Where this was called: paths in arguments are meant from there.
+readonly called_in=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")"
 readonly top=$PWD
 readonly target=x86_64-unknown-linux-musl
@@ -139,10 +141,11 @@ do_help() {
     done
 }
 
-#: install-devtools - Rust, the static target, the linters and the test runner
+#: install-devtools - Rust, the static target, the linters and the test runner; [ARCHITECTURE]...: what ships for these
 do_install_devtools() {
     need_rust
     need_tools
+    need_architectures "$@"
     say "all there: $(rustc --version), $(cargo nextest --version | head -n 1), $(cargo deny --version), $(shellcheck --version | sed -n 's/^version: /shellcheck /p')"
 }
 

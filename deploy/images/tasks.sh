@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The tasks of `./do` for what ships: images, releases, and what they are made of. `do` reads this file.
-# shellcheck disable=SC2154 # `top` and `target` are those of `do`.
+# shellcheck disable=SC2154 # `top`, `called_in` and `target` are those of `do`.
 
 readonly images_out=$top/target/images
 readonly architectures=(amd64 arm64)
@@ -85,7 +85,14 @@ ship() (
 # The program that assembles and pushes.
 images_tool() {
     cargo build --locked --quiet -p images
-    "target/$target/debug/images" "$@"
+    "$top/target/$target/debug/images" "$@"
+}
+
+# check_wish WORD...: refuses what cannot be made or pushed, before minutes are spent on it.
+check_wish() {
+    need_rust
+    cargo build --locked --quiet -p images
+    (cd "$called_in" && "$top/target/$target/debug/images" check "$@") || exit
 }
 
 # assemble NAME TAG SHIPPED OUT WORD...: assembles an image from what was shipped into the folder SHIPPED.
@@ -117,17 +124,20 @@ load_image() {
 
 #: images - the images for amd64 and arm64; [--only ARCHITECTURE] [--task-agent PATH]... [--push REFERENCE] [--verify]
 do_images() {
-    local only=("${architectures[@]}") agents=() limit=() push='' verify='' architecture
+    local only=() agents=() limit=() push='' verify='' architecture
+    check_wish "$@"
     while [ $# -gt 0 ]; do
         case "$1" in
-        --only) only=("${2:?--only needs an architecture}") && shift ;;
-        --task-agent) agents+=(--task-agent "${2:?--task-agent needs a path}") && shift ;;
-        --push) push=${2:?--push needs REGISTRY/REPOSITORY:TAG} && shift ;;
+        --only) only+=("$2") && shift ;;
+        --task-agent) agents+=(--task-agent "$(cd "$called_in" && realpath "$2")") && shift ;;
+        --push) push=$2 && shift ;;
         --verify) verify=yes ;;
-        *) die "images does not take '$1'" ;;
+        -h | --help) return ;;
+        *) die "write '$1' as two words" ;;
         esac
         shift
     done
+    [ "${#only[@]}" -gt 0 ] || only=("${architectures[@]}")
     need_architectures "${only[@]}"
     build_facts HEAD
     rm -rf "$top/target/ship"
@@ -157,11 +167,24 @@ do_images_test() {
         --task-agent-version fake --task-agent-crate internal-testing "${agents[@]}"
 }
 
+# scratch_folder NAME: a new folder for temporary files that has the same path each time, as `scratch`. It goes when this
+# ends.
+scratch_folder() {
+    scratch=$(realpath "${TMPDIR:-/tmp}")/$1-$(id -u)
+    mkdir -m 700 "$scratch" ||
+        die "$scratch is in the way: another ./do uses it, or was killed and left it: remove it where none runs"
+    # shellcheck disable=SC2064 # What it is now.
+    trap "rm -rf '$scratch'" EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+}
+
 # Builds everything once more, from a copy of the sources, in another folder, with nothing of what is there, and
 # compares every byte.
 verify_images() {
     local copy architecture shipped=()
-    copy=$(mktemp -d "${TMPDIR:-/tmp}/goatherd-verify-XXXXXX")
+    scratch_folder goatherd-verify
+    copy=$scratch
     mkdir "$copy/tree"
     git ls-files -z --cached --others --exclude-standard | tar --create --null --ignore-failed-read --files-from=- | tar --extract --directory "$copy/tree"
     for architecture in "${architectures[@]}"; do
@@ -171,27 +194,36 @@ verify_images() {
         shipped+=("$architecture")
     done
     assemble runner-init "$(version)" "$copy/target/ship" "$copy/images" --workspace "$copy/tree" "$@" >/dev/null
-    diff -rq "$images_out/runner-init" "$copy/images" ||
-        die "two builds of one commit are not equal; the second one is in $copy"
-    rm -rf "$copy"
+    if ! diff -rq "$images_out/runner-init" "$copy/images"; then
+        rm -rf "$images_out/runner-init-again"
+        mv "$copy/images" "$images_out/runner-init-again"
+        die "two builds of one commit are not equal; the second one is in ${images_out#"$top"/}/runner-init-again"
+    fi
     say "built twice, in two folders (${shipped[*]}): every byte is the same"
 }
 
 #: images-for-server - an image for each pinned task agent of deploy/images/task-agents.toml; [--push REPOSITORY]
 do_images_for_server() {
     local push='' pins pinned revision tree architecture agents tag out
-    if [ "${1:-}" = --push ]; then push=${2:?--push needs REGISTRY/REPOSITORY}; fi
+    case "$#,${1:-}" in
+    0,) ;;
+    2,--push) push=$2 && check_wish --push "$push:$(version)" ;;
+    *) die 'images-for-server takes --push REGISTRY/REPOSITORY, and nothing else' ;;
+    esac
     need_architectures "${architectures[@]}"
     pins=$(images_tool pins deploy/images/task-agents.toml)
     build_facts HEAD
     for architecture in "${architectures[@]}"; do
         ship "$architecture" "$top" "$top/target" orchestrator
     done
+    # Outside of this folder, or cargo would add our settings to those of that commit; and each time the same one,
+    # because its path is in what cargo compares: dependencies are compiled once for all pins.
+    scratch_folder goatherd-pinned
+    tree=$scratch
     while read -r pinned revision <&3; do
         git cat-file -e "$revision^{commit}" 2>/dev/null ||
             die "commit $revision of the task agent $pinned is not in this clone: 'git fetch --unshallow', or mend the list"
-        # Outside of this folder, or cargo would add our settings to those of that commit.
-        tree=$(mktemp -d "${TMPDIR:-/tmp}/goatherd-pinned-XXXXXX")
+        find "$tree" -mindepth 1 -delete
         git archive "$revision" | tar --extract --directory "$tree"
         build_facts "$revision" "$pinned"
         agents=()
@@ -204,7 +236,6 @@ do_images_for_server() {
         out=$images_out/runner-init-$tag
         assemble runner-init "$tag" "$top/target/ship" "$out" --limit "$image_limit" --task-agent-version "$pinned" \
             --task-agent-crate task-agent --task-agent-workspace "$tree" "${agents[@]}"
-        rm -rf "$tree"
         [ -z "$push" ] || images_tool push "$out/oci" "$push:$tag"
     done 3<<<"$pins"
 }

@@ -25,11 +25,30 @@ pub(crate) enum Command {
         /// Where to: `REGISTRY/REPOSITORY:TAG`.
         reference: Reference,
     },
+    /// Checks what `./do images` is asked for, before anything is built.
+    Check(Wish),
     /// Checks a list of pinned task agents, and prints `VERSION REVISION` of each.
     Pins {
         /// The list, in TOML.
         list: PathBuf,
     },
+}
+
+/// What `./do images` is asked for.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Wish {
+    /// An architecture of the images; all of ours where none is named.
+    #[arg(long, value_name = "ARCHITECTURE")]
+    pub(crate) only: Vec<Architecture>,
+    /// Another task agent.
+    #[arg(long = "task-agent", value_name = "PATH")]
+    pub(crate) task_agents: Vec<PathBuf>,
+    /// Where to push to.
+    #[arg(long, value_name = "REGISTRY/REPOSITORY:TAG")]
+    pub(crate) push: Option<Reference>,
+    /// Whether to build twice.
+    #[arg(long)]
+    pub(crate) verify: bool,
 }
 
 /// What to put together.

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
 use crate::archive;
-use crate::arguments::{Assemble, Binaries};
-use crate::binary::{self, RunsOn};
+use crate::arguments::{Assemble, Binaries, Wish};
+use crate::binary::{self, Architecture, RunsOn};
 use crate::blob::Blob;
 use crate::image::{self, Image};
 use crate::labels;
@@ -32,13 +32,50 @@ struct Own {
     runs_on: RunsOn,
 }
 
+impl Own {
+    fn all(paths: &[PathBuf]) -> anyhow::Result<Vec<Self>> {
+        let read = paths.iter().map(|path| {
+            let (bytes, runs_on) = binary::read(path)?;
+            Ok(Self { bytes, runs_on })
+        });
+        read.collect()
+    }
+
+    /// The one for this architecture.
+    fn fitting(all: &[Self], architecture: Architecture) -> anyhow::Result<Option<&Self>> {
+        let mut fitting = all.iter().filter(|own| own.runs_on.includes(architecture));
+        let first = fitting.next();
+        let others = fitting.count();
+        anyhow::ensure!(
+            others == 0,
+            "there are {} task agents for {architecture}",
+            others + 1
+        );
+        Ok(first)
+    }
+}
+
+const FITS_NONE: &str = "the task agent is for none of the architectures that images are made for";
+
+/// Refuses early what [`assemble`] would refuse once all is built. There is nothing to say where it is well.
+pub(crate) fn check(wish: &Wish) -> anyhow::Result<String> {
+    let own = Own::all(&wish.task_agents)?;
+    let architectures = if wish.only.is_empty() {
+        Architecture::ALL.as_slice()
+    } else {
+        &wish.only
+    };
+    let mut fits = own.is_empty();
+    for architecture in architectures {
+        fits |= Own::fitting(&own, *architecture)?.is_some();
+    }
+    anyhow::ensure!(fits, FITS_NONE);
+    Ok(String::new())
+}
+
 /// Writes what is wanted, and gives a summary for people: digests and sizes.
 pub(crate) fn assemble(wanted: &Assemble) -> anyhow::Result<String> {
-    let own = wanted.task_agents.iter().map(|path| {
-        let (bytes, runs_on) = binary::read(path)?;
-        Ok::<_, anyhow::Error>(Own { bytes, runs_on })
-    });
-    let own = own.collect::<Result<Vec<_>, _>>()?;
+    let own = Own::all(&wanted.task_agents)?;
     let labels = labels::labels(wanted);
     let mut binaries = wanted.binaries.clone();
     binaries.sort_by_key(|binaries| binaries.architecture);
@@ -46,10 +83,7 @@ pub(crate) fn assemble(wanted: &Assemble) -> anyhow::Result<String> {
     for binaries in &binaries {
         images.extend(image(wanted, binaries, &own, &labels)?);
     }
-    anyhow::ensure!(
-        !images.is_empty(),
-        "the task agent is for none of the architectures that there are binaries for"
-    );
+    anyhow::ensure!(!images.is_empty(), FITS_NONE);
     let index = image::index(&images, &labels)?;
     write(wanted, &images, &index)?;
     Ok(summary(wanted, &images, &index))
@@ -63,18 +97,13 @@ fn image(
     labels: &BTreeMap<String, String>,
 ) -> anyhow::Result<Option<Image>> {
     let architecture = binaries.architecture;
-    let fitting: Vec<_> = own
-        .iter()
-        .filter(|own| own.runs_on.includes(architecture))
-        .collect();
-    let (agent, agent_from) = match fitting.as_slice() {
-        [] if own.is_empty() => {
+    let (agent, agent_from) = match Own::fitting(own, architecture)? {
+        Some(one) => (one.bytes.clone(), wanted.task_agent_crate.as_deref()),
+        None if own.is_empty() => {
             let bytes = binary::read_for(&binaries.folder.join(TASK_AGENT), architecture)?;
             (bytes, Some(TASK_AGENT_CRATE))
         }
-        [] => return Ok(None),
-        [one] => (one.bytes.clone(), wanted.task_agent_crate.as_deref()),
-        _ => anyhow::bail!("there are {} task agents for {architecture}", fitting.len()),
+        None => return Ok(None),
     };
     let orchestrator = binary::read_for(&binaries.folder.join(ORCHESTRATOR), architecture)?;
     let agent_workspace = wanted

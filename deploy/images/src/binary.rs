@@ -15,6 +15,9 @@ pub(crate) enum Architecture {
 }
 
 impl Architecture {
+    /// All that images are made for.
+    pub(crate) const ALL: [Self; 2] = [Self::Amd64, Self::Arm64];
+
     /// As the OCI specification names it.
     pub(crate) const fn oci(self) -> Arch {
         match self {

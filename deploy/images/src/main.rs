@@ -42,6 +42,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let text = match arguments.command {
         Command::Assemble(wanted) => assemble::assemble(&wanted)?,
         Command::Push { layout, reference } => registry::push(&layout, &reference)?,
+        Command::Check(wish) => assemble::check(&wish)?,
         Command::Pins { list } => pins::lines(&list)?,
     };
     std::io::stdout().lock().write_all(text.as_bytes())?;
