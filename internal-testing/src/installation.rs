@@ -5,14 +5,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use api::people::{EventKind, JobView, PipelineView};
 use api::{PipelineId, Secret, TaskId, Terms};
 use client::Client;
 use futures_util::StreamExt as _;
-use tempfile::TempDir;
 
+use crate::folder::Folder;
 use crate::provider::{self, delivery_id};
 use crate::{Daemon, Provider, Repository, binaries, processes, wait};
 
@@ -69,7 +69,6 @@ impl Default for Options {
 /// An installation.
 #[derive(Debug)]
 pub struct Installation {
-    folder: Folder,
     /// The repository that the server knows as [`REPOSITORY`].
     pub repository: Repository,
     /// The others, by their names.
@@ -78,6 +77,8 @@ pub struct Installation {
     pub server: Option<Daemon>,
     address: String,
     dev: bool,
+    /// Dropped last: the server's process ends before.
+    folder: Folder,
 }
 
 impl Installation {
@@ -87,28 +88,23 @@ impl Installation {
     /// When something of it fails.
     #[must_use]
     pub fn start(options: &Options) -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("goatherd-test-")
-            .tempdir()
-            .map(Folder::new)
-            .expect("a folder can be made");
+        let folder = Folder::new();
         // Tasks of another user must be able to go through it.
-        fs::set_permissions(folder.temporary.path(), fs::Permissions::from_mode(0o711))
-            .expect("the folder is ours");
-        let repository = Repository::new(&folder.temporary.path().join("repository"));
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).expect("the folder is ours");
+        let repository = Repository::new(&folder.path().join("repository"));
         let others = options.others.iter().map(|name| {
-            let place = folder.temporary.path().join("others").join(name);
+            let place = folder.path().join("others").join(name);
             (*name, Repository::new(&place))
         });
         let others = others.collect();
-        fs::create_dir(folder.temporary.path().join("gate")).expect("a folder can be made");
+        fs::create_dir(folder.path().join("gate")).expect("a folder can be made");
         let mut installation = Self {
-            folder,
             repository,
             others,
             server: None,
             address: options.listen.clone(),
             dev: options.dev,
+            folder,
         };
         installation.configure(options);
         installation.start_server();
@@ -120,13 +116,12 @@ impl Installation {
     /// The installation's folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        self.folder.temporary.path()
+        self.folder.path()
     }
 
     /// Leaves the folder where it is when this ends.
     pub fn keep(&mut self) {
-        self.folder.is_kept = true;
-        self.folder.temporary.disable_cleanup(true);
+        self.folder.keep();
     }
 
     /// A folder that steps see, read-only, at its own path: files in it are messages to them.
@@ -558,34 +553,10 @@ impl Installation {
     }
 }
 
-/// A folder that is removed once whatever was killed has let go of it: a git of the server may write for a moment.
-#[derive(Debug)]
-struct Folder {
-    temporary: TempDir,
-    is_kept: bool,
-}
-
-impl Folder {
-    const fn new(temporary: TempDir) -> Self {
-        Self {
-            temporary,
-            is_kept: false,
-        }
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let until = Instant::now() + PATIENCE;
-        let path = self.temporary.path();
-        while !self.is_kept && fs::remove_dir_all(path).is_err() && path.exists() && Instant::now() < until {
-            std::thread::yield_now();
-        }
-    }
-}
-
 impl Drop for Installation {
     fn drop(&mut self) {
+        // With `--dev` the server has an agent, which could make another place.
+        drop(self.server.take());
         // Places outlive their agents by design; a test's must not outlive the test.
         for sandbox in processes::sandboxes(self.folder()) {
             processes::kill(sandbox);

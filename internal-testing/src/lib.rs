@@ -8,6 +8,7 @@
 pub mod binaries;
 pub mod daemon;
 pub mod engine;
+mod folder;
 pub mod git_host;
 pub mod github;
 pub mod installation;
