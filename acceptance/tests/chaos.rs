@@ -1,11 +1,10 @@
 //! Short runs of `./do chaos`: of a seed that is always the same, and of one that is not.
-#![allow(clippy::print_stdout, reason = "a test that cannot run says so")]
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
-use internal_testing::binaries;
+use internal_testing::{binaries, mounts};
 
 /// Half a minute of kills, and what runs then is let end.
 const MINUTES: &str = "0.4";
@@ -44,28 +43,9 @@ fn kills_that_a_random_seed_decides_break_no_promise() {
 /// Tasks of a short run.
 const TASKS: &str = "300";
 
-/// `chaos --goat`, whose mounts go with it, as root: a user who is not becomes it in a user namespace, if that is
-/// allowed.
+/// `chaos --goat`, whose mounts go with it; none where there can be no mounts.
 fn goat(arguments: &[&str], binaries: &Path) -> Option<Output> {
-    let mut command = Command::new("unshare");
-    if !sys::process::is_root() {
-        command.args(["--user", "--map-root-user"]);
-    }
-    command.arg("--mount");
-    let allowed = Command::new("unshare")
-        .args(command.get_args())
-        .arg("true")
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    if !allowed {
-        println!("skipped: a mount namespace cannot be made here");
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "a mount namespace cannot be made here"
-        );
-        return None;
-    }
+    let mut command = mounts::unshared()?;
     command
         .args([env!("CARGO_BIN_EXE_chaos"), "--goat"])
         .args(arguments)

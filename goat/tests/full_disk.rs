@@ -1,9 +1,8 @@
 //! A task that fills the disk on which its termination message is to be.
-#![allow(clippy::print_stdout, reason = "a test that cannot run says so")]
 
 use std::fs;
-use std::process::{Command, Stdio};
 
+use internal_testing::mounts;
 use serde_json::json;
 
 /// Mounts a small disk, which goes with the mount namespace, and runs the orchestrator.
@@ -16,33 +15,11 @@ const AGENT: &str = r#"
     echo x > "$DISK/more" && test -s "$DISK/more" || echo full > "$DISK/../full"
 "#;
 
-/// `unshare` with a mount namespace, as root of a user namespace where it is not root already.
-fn unshare() -> Option<Command> {
-    let mut command = Command::new("/usr/bin/unshare");
-    if !sys::process::is_root() {
-        command.args(["--user", "--map-root-user"]);
-    }
-    command.args(["--mount", "--"]);
-    let words: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
-    let allowed = Command::new(command.get_program())
-        .args(words)
-        .arg("/bin/true")
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    if !allowed {
-        println!("skipped: a mount namespace cannot be made here");
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "a mount namespace cannot be made here"
-        );
-    }
-    allowed.then_some(command)
-}
-
 #[test]
 fn a_full_disk_takes_the_termination_message() {
-    let Some(mut command) = unshare() else { return };
+    let Some(mut command) = mounts::unshared() else {
+        return;
+    };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (disk, agent) = (folder.path().join("disk"), folder.path().join("agent"));
     fs::create_dir(&disk).expect("it is made");

@@ -13,6 +13,7 @@ pub mod git_host;
 pub mod github;
 pub mod installation;
 pub mod memory;
+pub mod mounts;
 pub mod processes;
 pub mod provider;
 pub mod registry;
