@@ -328,6 +328,8 @@ readonly goreleaser=github.com/goreleaser/goreleaser/v2@v2.15.1
 #: check-release - .goreleaser/*.yaml, by goreleaser itself; builds it with Go where there is none
 do_check_release() {
     local folder=$top/target/tools/go config
+    # It looks there for what a release is called, also where it only checks.
+    [ -n "$(git remote)" ] || die 'goreleaser wants a remote: git remote add origin URL, then try again'
     if ! has goreleaser && ! [ -x "$folder/goreleaser" ]; then
         need go=golang-go
         say "building $goreleaser into ${folder#"$top"/}; this takes minutes"
