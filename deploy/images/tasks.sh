@@ -127,13 +127,14 @@ do_images() {
     local only=() agents=() limit=() push='' verify='' architecture
     check_wish "$@"
     while [ $# -gt 0 ]; do
+        [[ $1 != --*=* ]] || set -- "${1%%=*}" "${1#*=}" "${@:2}"
         case "$1" in
         --only) only+=("$2") && shift ;;
         --task-agent) agents+=(--task-agent "$(cd "$called_in" && realpath "$2")") && shift ;;
         --push) push=$2 && shift ;;
         --verify) verify=yes ;;
         -h | --help) return ;;
-        *) die "write '$1' as two words" ;;
+        *) die "images does not take '$1'" ;;
         esac
         shift
     done
