@@ -14,6 +14,8 @@ use crate::{Client, ClientError};
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long one of several tries may take: a connection that nobody serves is not waited for to the end.
+const LONGEST_TRY: Duration = Duration::from_secs(5);
 /// The most that is read of an answer that is no success.
 const LONGEST_REFUSAL: usize = 64 * 1024;
 
@@ -22,8 +24,8 @@ const LONGEST_REFUSAL: usize = 64 * 1024;
 pub enum Effort {
     /// One try, answered within this time.
     Once(Duration),
-    /// Tries until one is answered or this time is over. 5xx, 429 and transport errors are tried again, with
-    /// exponential pauses and jitter.
+    /// Tries until one is answered or this time is over. 5xx, 429, transport errors and 5 seconds without an answer
+    /// are tried again, with exponential pauses and jitter.
     Within(Duration),
 }
 
@@ -83,18 +85,19 @@ impl Client {
         effort: Effort,
         make: impl Fn() -> RequestBuilder + Send,
     ) -> Result<Response, ClientError> {
-        let (limit, again) = match effort {
-            Effort::Once(limit) => (limit, false),
-            Effort::Within(limit) => (limit, true),
+        let (limit, longest_try, again) = match effort {
+            Effort::Once(limit) => (limit, limit, false),
+            Effort::Within(limit) => (limit, LONGEST_TRY, true),
         };
         let start = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
             let left = limit.saturating_sub(start.elapsed());
-            let error = match tokio::time::timeout(left, attempt(make())).await {
+            let error = match tokio::time::timeout(left.min(longest_try), attempt(make())).await {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(error)) => error,
-                Err(_) => return Err(ClientError::Deadline(limit)),
+                Err(_) if left <= longest_try => return Err(ClientError::Deadline(limit)),
+                Err(_) => ClientError::Deadline(longest_try),
             };
             let next = jitter(pause);
             if !again || !error.may_pass() || start.elapsed() + next >= limit {

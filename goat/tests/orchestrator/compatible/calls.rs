@@ -128,6 +128,16 @@ fn a_slow_answer_is_waited_for() {
 }
 
 #[test]
+fn a_try_that_nobody_answers_is_given_up() {
+    let api = RunnerApi::http().answering(FAIL, [Answer::Never, Answer::Status(200)]);
+    let place = failing(&api);
+
+    assert_eq!(place.run(), 0, "{}", place.log());
+
+    assert_eq!(api.paths(), [FAIL, FAIL]);
+}
+
+#[test]
 fn a_call_takes_a_minute_at_most() {
     let api = RunnerApi::http().answering(FAIL, [Answer::Never]);
     let place = failing(&api);
