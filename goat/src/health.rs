@@ -14,6 +14,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
 use crate::build;
 use crate::figures::Figures;
@@ -90,15 +92,29 @@ async fn metrics(State(figures): State<Arc<Figures>>) -> Response {
 }
 
 fn healthy() -> Response {
-    answer(StatusCode::OK, &format!(r#"{{"status":"OK",{}}}"#, component()))
+    let text = format!(
+        r#"{{"status":"OK","timestamp":"{}",{}}}"#,
+        timestamp(),
+        component()
+    );
+    answer(StatusCode::OK, &text)
 }
 
 fn unavailable(why: &str) -> Response {
     let text = format!(
-        r#"{{"status":"Unavailable","failures":{{"orchestrator":"{why}"}},{}}}"#,
+        r#"{{"status":"Unavailable","timestamp":"{}","failures":{{"orchestrator":"{why}"}},{}}}"#,
+        timestamp(),
         component()
     );
     answer(StatusCode::SERVICE_UNAVAILABLE, &text)
+}
+
+/// Now, as RFC 3339 writes it.
+fn timestamp() -> String {
+    let mut text = String::new();
+    // Memory takes everything.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut text));
+    text
 }
 
 /// The version comes from the build, so it needs no escapes.
@@ -157,8 +173,11 @@ mod tests {
             "{live}"
         );
         assert!(before.starts_with("HTTP/1.1 503"), "{before}");
-        let body = r#"{"status":"Unavailable","failures":{"orchestrator":"not ready"},"#;
-        assert!(before.contains(body), "{before}");
+        let failures = r#","failures":{"orchestrator":"not ready"},"#;
+        assert!(
+            before.contains(r#"{"status":"Unavailable","timestamp":"20"#) && before.contains(failures),
+            "{before}"
+        );
         assert!(after.starts_with("HTTP/1.1 200"), "{after}");
     }
 

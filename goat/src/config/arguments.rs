@@ -148,13 +148,10 @@ impl Words {
 
     fn override_command(&self, lookup: Lookup<'_>) -> Result<Command, UsageError> {
         self.settings(lookup)?;
-        let given: Vec<&str> = self.given(ENTRYPOINT).collect();
-        let joined = if given.is_empty() {
-            self.flag(lookup, ENTRYPOINT)?
-        } else {
-            Some(given.join(","))
-        };
-        let entrypoint: Vec<String> = joined.unwrap_or_default().split(',').map(str::to_owned).collect();
+        let mut entrypoint: Vec<String> = self.given(ENTRYPOINT).flat_map(split).collect();
+        if entrypoint.is_empty() {
+            entrypoint = split(&self.flag(lookup, ENTRYPOINT)?.unwrap_or_default());
+        }
         if entrypoint.first().is_none_or(String::is_empty) {
             return Err(UsageError(
                 "`override` needs an entrypoint: --entrypoint=WORD,...".to_owned(),
@@ -190,16 +187,18 @@ impl Words {
         Ok(Command::Probe { address })
     }
 
+    /// Absolute, because a link is made to it, and a relative one would be meant from the link's own folder.
     fn path(&self, index: usize, lookup: Lookup<'_>, name: &str, default: &str) -> PathBuf {
         let given = self
             .words
             .get(index)
             .filter(|word| !word.is_empty())
             .map(OsString::from);
-        given
+        let path: PathBuf = given
             .or_else(|| present(lookup, name))
             .unwrap_or_else(|| default.into())
-            .into()
+            .into();
+        std::path::absolute(&path).unwrap_or(path)
     }
 
     fn given(&self, flag: &str) -> impl Iterator<Item = &str> {
@@ -226,6 +225,25 @@ impl Words {
             .map(Duration::from_nanos)
             .map_err(|_| UsageError(format!("--{flag}: `{value}` is negative")))
     }
+}
+
+/// Splits at commas as the parser of the public one does (`SplitEscaped` of Go's `kong`): `\,` is a comma of the word,
+/// and an empty last word is none.
+fn split(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' if letters.next_if_eq(&',').is_some() => word.push(','),
+            ',' => words.push(std::mem::take(&mut word)),
+            other => word.push(other),
+        }
+    }
+    if !word.is_empty() {
+        words.push(word);
+    }
+    words
 }
 
 /// `shutdown-delay` is `CIRCLECI_GOAT_SHUTDOWN_DELAY`.
@@ -343,6 +361,20 @@ mod tests {
             variables,
             [("CIRCLECI_GOAT_SHUTDOWN_DELAY".to_owned(), "2s".to_owned())]
         );
+    }
+
+    #[test]
+    fn an_entrypoint_may_hold_commas() {
+        for (text, expected) in [
+            (r"a\,b,c", &["a,b", "c"][..]),
+            ("a,", &["a"]),
+            ("a,,b", &["a", "", "b"]),
+            (r"a\b\", &[r"a\b\"]),
+            (r"a\\,b", &[r"a\,b"]),
+            ("", &[]),
+        ] {
+            assert_eq!(split(text), expected, "{text}");
+        }
     }
 
     #[test]

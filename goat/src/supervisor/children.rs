@@ -1,7 +1,7 @@
 //! The two children that this process starts: the custom entrypoint and the task agent.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -118,6 +118,13 @@ fn send(pid: Pid, signal: Signal) {
     }
 }
 
+/// What holds nothing to read. An empty root has no `/dev/null`.
+fn nothing() -> io::Result<OwnedFd> {
+    File::open("/dev/null")
+        .map(OwnedFd::from)
+        .or_else(|_| io::pipe().map(|(reader, _)| reader.into()))
+}
+
 fn kill_group(group: Pid) {
     if let Err(error) = process::kill_group(group, Signal::SIGKILL) {
         tracing::warn!(%error, "a process group could not be killed");
@@ -129,14 +136,16 @@ impl Supervisor {
         if self.task.cmd.is_empty() {
             return Ok(());
         }
+        let cannot = |cause: String| Failure::EntrypointNotStarted {
+            argv: self.task.cmd.clone(),
+            cause,
+        };
         let mut request = SpawnRequest::new(&self.task.cmd);
+        request.stdin = Stream::Descriptor(nothing().map_err(|error| cannot(error.to_string()))?);
         request.environment = self.environment.clone();
         request.group = Group::New;
         request.oom_score = self.oom_score.as_ref();
-        let spawned = process::spawn(request).map_err(|error| Failure::EntrypointNotStarted {
-            argv: self.task.cmd.clone(),
-            cause: logs::chain(&error),
-        })?;
+        let spawned = process::spawn(request).map_err(|error| cannot(logs::chain(&error)))?;
         tracing::info!("the custom entrypoint has started");
         self.children.entrypoint = Some(spawned.pid);
         Ok(())

@@ -209,8 +209,10 @@ impl Place {
         Running::start(self.command_by(starter)).end()
     }
 
+    /// What it wrote to either stream: an engine shows both as one, and orchestrators differ in which they take.
     pub(crate) fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.path("log")).unwrap_or_default()).into_owned()
+        let streams = ["stdout", "log"].map(|name| fs::read(self.path(name)).unwrap_or_default());
+        String::from_utf8_lossy(&streams.concat()).into_owned()
     }
 
     /// Waits until this is in the log.
@@ -278,6 +280,23 @@ impl Running {
 
     pub(crate) fn signal(&self, signal: Signal) {
         send(self.pid(), signal);
+    }
+
+    /// Sends a signal once the orchestrator has its handler, or its queue, for it: a task agent may run before.
+    pub(crate) fn signal_once_taken(&self, signal: Signal) {
+        let bit = (0..31)
+            .find(|bit| Signal::try_from(bit + 1) == Ok(signal))
+            .expect("a signal has a number");
+        eventually("a taker of the signal", || {
+            let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
+            let taken = status
+                .lines()
+                .filter_map(|line| line.strip_prefix("SigCgt:").or(line.strip_prefix("SigBlk:")))
+                .filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+                .any(|mask| mask >> bit & 1 == 1);
+            taken.then_some(())
+        });
+        self.signal(signal);
     }
 
     pub(crate) fn end(self) -> i32 {

@@ -65,6 +65,7 @@ const ROWS: &[Row] = &[
     // init.
     ("I1", "contents and permission bits are equal, and there is the link", &[
         "compatible::init::both_binaries_and_the_link_are_where_the_arguments_say",
+        "compatible::init::relative_folders_are_meant_from_where_it_runs",
         "init::contents_permission_bits_and_the_link_arrive",
     ]),
     ("I2", "a failure is exit 1 with the path and the system's error", &[
@@ -73,6 +74,7 @@ const ROWS: &[Row] = &[
     // override.
     ("O1", "argv is entrypoint, own path, `run-task`, the entrypoint's other words", &[
         "compatible::overriding::the_entrypoint_is_executed_with_run_task_as_its_arguments",
+        "compatible::overriding::a_comma_after_a_backslash_is_part_of_a_word",
     ]),
     ("O2", "it is an execve, and the environment stays", &[
         "compatible::overriding::the_environment_stays_and_the_task_runs_in_the_same_process",
@@ -85,6 +87,7 @@ const ROWS: &[Row] = &[
     // run-task.
     ("R1", "the entrypoint: own group, parent-death signal KILL, signals handed on; not to start fails the task", &[
         "compatible::entrypoint::it_has_its_own_process_group_and_dies_with_the_orchestrator",
+        "compatible::entrypoint::nothing_is_on_its_standard_input",
         "compatible::entrypoint::the_usual_signals_are_handed_to_it",
         "compatible::entrypoint::an_interrupt_is_handed_to_it_too",
         "compatible::entrypoint::one_that_cannot_start_fails_the_task",
@@ -180,6 +183,7 @@ const ROWS: &[Row] = &[
     ]),
     ("C4", "a minute for a call, tries included; backoff; 5xx and transport errors again, other 4xx not", &[
         "compatible::calls::a_call_takes_a_minute_at_most",
+        "compatible::calls::a_try_that_nobody_answers_is_given_up",
         "compatible::calls::what_may_pass_is_tried_again",
         "compatible::calls::pauses_between_tries_grow",
         "compatible::calls::what_is_refused_is_not_tried_again",
@@ -296,6 +300,8 @@ const ROWS: &[Row] = &[
         "beyond::installation::permission_bits_do_not_lose_what_the_umask_takes",
         "beyond::commands::what_makes_no_sense_is_refused_with_a_sentence",
         "beyond::commands::a_closed_output_is_no_panic",
+        "beyond::commands::an_entrypoint_that_is_not_there_is_named",
+        "beyond::commands::the_task_agents_folder_is_that_of_its_program_whatever_its_arguments_are",
         "beyond::configuration::a_broken_configuration_is_refused_and_not_shown",
         "beyond::streams::a_process_that_holds_the_task_agents_streams_holds_up_nothing",
         "beyond::streams::closed_streams_are_no_reason_to_fail",

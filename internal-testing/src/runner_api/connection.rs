@@ -91,12 +91,7 @@ fn read(stream: &mut Stream) -> io::Result<Option<Call>> {
         };
         headers.push((name.to_owned(), value.to_owned()));
     }
-    let length = headers
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .and_then(|(_, value)| value.parse().ok());
-    let mut body = vec![0; length.unwrap_or(0)];
-    reader.read_exact(&mut body)?;
+    let body = body(&mut reader, &headers)?;
     Ok(Some(Call {
         path: path_of(&target),
         method,
@@ -105,6 +100,34 @@ fn read(stream: &mut Stream) -> io::Result<Option<Call>> {
         body,
         at: Instant::now(),
     }))
+}
+
+/// Of the length that is told, or in chunks (RFC 9112, section 7.1), as Go sends what it does not know the length of.
+fn body(reader: &mut impl BufRead, headers: &[(String, String)]) -> io::Result<Vec<u8>> {
+    let header = |wanted: &str| {
+        let mut all = headers.iter();
+        all.find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+            .map(|(_, value)| value.as_str())
+    };
+    let mut body = Vec::new();
+    if header("transfer-encoding").is_none() {
+        let length = header("content-length").and_then(|value| value.parse().ok());
+        body.resize(length.unwrap_or(0), 0);
+        reader.read_exact(&mut body)?;
+        return Ok(body);
+    }
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let length = usize::from_str_radix(line.trim_end(), 16).map_err(io::Error::other)?;
+        let start = body.len();
+        body.resize(start + length, 0);
+        reader.read_exact(body.get_mut(start..).unwrap_or_default())?;
+        reader.read_line(&mut String::new())?;
+        if length == 0 {
+            return Ok(body);
+        }
+    }
 }
 
 /// A proxy is asked for a whole URL.

@@ -1,6 +1,9 @@
 //! Command lines that make no sense (G17).
 
+use std::path::Path;
 use std::process::Command;
+
+use internal_testing::binaries;
 
 use crate::place::{Place, another_is_tested, command, orchestrator, output};
 
@@ -56,4 +59,33 @@ fn a_build_that_sets_neither_says_dev() {
         output(&mut command(&["-v"])).1,
         "runner-init version dev (built )\n"
     );
+}
+
+#[test]
+fn an_entrypoint_that_is_not_there_is_named() {
+    if another_is_tested() {
+        return;
+    }
+    let mut command = command(&["override", "--entrypoint=/no/such/init"]);
+
+    let (code, _, error) = output(&mut command);
+
+    assert_eq!(code, 1);
+    assert!(error.contains("could not execute /no/such/init"), "{error}");
+}
+
+#[test]
+fn the_task_agents_folder_is_that_of_its_program_whatever_its_arguments_are() {
+    if another_is_tested() {
+        return;
+    }
+    let place = Place::told("record=@/record");
+
+    assert_eq!(place.run(), 0, "{}", place.log());
+
+    let record = place.record("record");
+    let path = record["environment"]["PATH"].as_str().expect("it has one");
+    let agent = binaries::fake_task_agent();
+    let folder = agent.parent().expect("it is in a folder");
+    assert_eq!(path.rsplit(':').next().map(Path::new), Some(folder));
 }

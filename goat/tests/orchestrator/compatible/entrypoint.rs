@@ -1,10 +1,12 @@
 //! The custom entrypoint, which runs beside the task agent.
 
+use std::process::Stdio;
+
 use internal_testing::RunnerApi;
 use internal_testing::runner_api::FAIL;
 use sys::process::Signal;
 
-use crate::place::{Place, eventually};
+use crate::place::{Place, Running, eventually};
 
 #[test]
 fn it_has_its_own_process_group_and_dies_with_the_orchestrator() {
@@ -21,6 +23,18 @@ fn it_has_its_own_process_group_and_dies_with_the_orchestrator() {
 }
 
 #[test]
+fn nothing_is_on_its_standard_input() {
+    let place = Place::told("await=@/record").with_entrypoint("record=@/record");
+    let mut command = place.command();
+    // Open for as long as the orchestrator runs, so that who has it waits.
+    command.stdin(Stdio::piped());
+
+    assert_eq!(Running::start(command).end(), 0, "{}", place.log());
+
+    assert_eq!(place.record("record")["stdin"], "");
+}
+
+#[test]
 fn the_usual_signals_are_handed_to_it() {
     // INT and TERM also ask for the end, which the task agent brings about itself.
     let place = Place::told("write=@/started await=@/terminated").with_entrypoint(
@@ -32,10 +46,10 @@ fn the_usual_signals_are_handed_to_it() {
     place.wait_for("started");
 
     for (signal, file) in [(Signal::SIGHUP, "hangup"), (Signal::SIGQUIT, "quit")] {
-        running.signal(signal);
+        running.signal_once_taken(signal);
         place.wait_for(file);
     }
-    running.signal(Signal::SIGTERM);
+    running.signal_once_taken(Signal::SIGTERM);
     place.wait_for("terminated");
 
     assert_eq!(running.end(), 0, "{}", place.log());
@@ -49,7 +63,7 @@ fn an_interrupt_is_handed_to_it_too() {
     place.wait_for("up");
     place.wait_for("started");
 
-    running.signal(Signal::SIGINT);
+    running.signal_once_taken(Signal::SIGINT);
 
     place.wait_for("interrupted");
     assert_eq!(running.end(), 0, "{}", place.log());

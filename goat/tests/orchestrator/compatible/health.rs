@@ -17,6 +17,9 @@ fn live_and_ready_answer_in_json() {
         let body: serde_json::Value = serde_json::from_str(body.trim()).expect("JSON");
         assert_eq!(body["status"], "OK", "{path}");
         assert!(body.get("failures").is_none_or(|failures| failures.is_null()));
+        // As in RFC 3339.
+        let time = body["timestamp"].as_str().expect("a time");
+        assert!(time.starts_with("20") && time.contains('T'), "{time}");
     }
     place.make("go");
     assert_eq!(running.end(), 0, "{}", place.log());

@@ -41,6 +41,19 @@ fn both_binaries_and_the_link_are_where_the_arguments_say() {
 }
 
 #[test]
+fn relative_folders_are_meant_from_where_it_runs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let destination = folder.path().join("to");
+    fs::rename(source().keep(), folder.path().join("from")).expect("both are temporary");
+    fs::create_dir(&destination).expect("it is made");
+    let mut command = command(&["init", "from", "to"]);
+
+    assert_eq!(output(command.current_dir(folder.path())).0, 0);
+
+    assert_installed(&destination);
+}
+
+#[test]
 fn it_is_what_runs_without_a_command_and_the_variables_have_no_prefix() {
     let (source, destination) = (source(), tempfile::tempdir().expect("a folder"));
     let mut command = command(&[]);

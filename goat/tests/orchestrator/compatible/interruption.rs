@@ -21,7 +21,7 @@ fn the_task_agent_may_end_by_itself_within_delay_and_grace() {
         let running = Running::start(command);
         place.wait_for("up");
 
-        running.signal(signal);
+        running.signal_once_taken(signal);
         place.make("go");
 
         assert_eq!(running.end(), 0, "{}", place.log());
@@ -39,7 +39,7 @@ fn one_that_goes_on_is_killed_and_reported_as_failed() {
     let running = Running::start(command);
     place.wait_for("up");
 
-    running.signal(Signal::SIGTERM);
+    running.signal_once_taken(Signal::SIGTERM);
 
     assert_eq!(running.end(), 0, "{}", place.log());
     eventually("the task agent's end", || {
@@ -61,7 +61,7 @@ fn the_grace_begins_after_the_delay() {
     place.wait_for("up");
 
     let start = Instant::now();
-    running.signal(Signal::SIGTERM);
+    running.signal_once_taken(Signal::SIGTERM);
 
     assert_eq!(running.end(), 0, "{}", place.log());
     assert!(
@@ -80,7 +80,7 @@ fn without_flags_there_is_no_delay_and_ten_seconds_of_grace() {
     place.wait_for("up");
 
     let start = Instant::now();
-    running.signal(Signal::SIGTERM);
+    running.signal_once_taken(Signal::SIGTERM);
 
     assert_eq!(running.end(), 0, "{}", place.log());
     let took = start.elapsed();
@@ -100,7 +100,7 @@ fn the_exit_code_is_zero_also_when_nobody_could_be_told() {
     let running = Running::start(command);
     place.wait_for("up");
 
-    running.signal(Signal::SIGTERM);
+    running.signal_once_taken(Signal::SIGTERM);
 
     assert_eq!(running.end(), 0, "{}", place.log());
     assert_eq!(api.paths(), [FAIL]);

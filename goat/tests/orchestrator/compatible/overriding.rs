@@ -108,5 +108,17 @@ fn an_entrypoint_that_is_not_there_is_an_error() {
         &["override", "--entrypoint=/no/such/init"],
     ));
 
-    assert!(code != 0 && error.contains("/no/such/init"), "{code}: {error}");
+    assert!(code != 0 && !error.is_empty(), "{code}: {error}");
+}
+
+#[test]
+fn a_comma_after_a_backslash_is_part_of_a_word() {
+    let (place, wrapper) = with_wrapper();
+    let flag = format!("--entrypoint={wrapper},one\\,two,three,");
+
+    let (code, _, error) = output(&mut overriding(&place, &["override", &flag]));
+
+    assert_ne!(code, 0, "{error}");
+    let own = orchestrator().display().to_string();
+    assert_eq!(place.text("words"), format!("{own}\nrun-task\none,two\nthree\n"));
 }

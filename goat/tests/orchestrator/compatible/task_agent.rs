@@ -75,9 +75,10 @@ fn the_token_is_on_its_standard_input_and_then_the_end() {
 
 #[test]
 fn its_environment_is_the_orchestrators_less_what_is_the_orchestrators_alone() {
-    let place = Place::told("record=@/record");
+    let place = Place::told("record=record");
     let mut command = place.command();
     command
+        .current_dir(place.path(""))
         .env("CIRCLECI_GOAT_SHUTDOWN_DELAY", "0s")
         .env("CIRCLECI_GOATEE", "x")
         .env("COLOUR", "blue");
@@ -160,7 +161,7 @@ fn it_runs_as_the_user_of_the_configuration_with_no_other_groups() {
 
 #[test]
 fn what_is_left_of_its_group_is_killed_when_it_ends() {
-    let place = Place::told("child=write=@/up,sleep await=@/up");
+    let place = Place::told("child=close=stdout,close=stderr,write=@/up,sleep await=@/up");
 
     assert_eq!(place.run(), 0, "{}", place.log());
 
