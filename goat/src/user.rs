@@ -38,11 +38,11 @@ pub(crate) fn find(user: &str, passwd: &str, own: Own) -> Result<Identity, Unkno
         None => (user, None),
     };
     let entries = || passwd.lines().filter_map(Entry::parse);
-    let number = name.parse::<u32>().ok();
+    let number = id(name);
     let by_name = entries().find(|entry| entry.name == name);
     let known = by_name.or_else(|| entries().find(|entry| Some(entry.uid) == number));
     let given = group
-        .map(|group| group.parse::<u32>().map_err(|_| UnknownUser(user.to_owned())))
+        .map(|group| id(group).ok_or_else(|| UnknownUser(user.to_owned())))
         .transpose();
     let found = match (known, number, given) {
         (Some(entry), _, Ok(group)) => Some((entry.uid, group.unwrap_or(entry.gid), entry.home)),
@@ -67,6 +67,12 @@ pub(crate) fn find(user: &str, passwd: &str, own: Own) -> Result<Identity, Unkno
     })
 }
 
+/// A number that a user or group can have: the highest one means "as it is" to setresuid(2), which would leave root
+/// root.
+fn id(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|id| *id != u32::MAX)
+}
+
 /// A line of passwd(5).
 struct Entry<'a> {
     name: &'a str,
@@ -79,8 +85,8 @@ impl<'a> Entry<'a> {
     fn parse(line: &'a str) -> Option<Self> {
         let mut fields = line.split(':');
         let name = fields.next()?;
-        let uid = fields.nth(1)?.parse().ok()?;
-        let gid = fields.next()?.parse().ok()?;
+        let uid = id(fields.nth(1)?)?;
+        let gid = id(fields.next()?)?;
         let home = fields.nth(1)?;
         Some(Self { name, uid, gid, home })
     }
@@ -125,9 +131,26 @@ mod tests {
 
     #[test]
     fn root_refuses_an_unknown_user_and_others_carry_on() {
-        for user in ["nobody-here", "builder:staff", "-1", "4294967296"] {
+        for user in [
+            "nobody-here",
+            "builder:staff",
+            "-1",
+            "4294967296",
+            // As it is, to setresuid(2).
+            "4294967295",
+            "builder:4294967295",
+        ] {
             assert_eq!(find(user, PASSWD, ROOT), Err(UnknownUser(user.to_owned())));
             assert_eq!(find(user, PASSWD, BUILDER), Ok(Identity::default()));
+        }
+    }
+
+    #[test]
+    fn an_entry_that_would_leave_root_root_is_none() {
+        let passwd = "odd:x:4294967295:1::/:/bin/sh\neven:x:1:4294967295::/:/bin/sh\n";
+
+        for user in ["odd", "even"] {
+            assert_eq!(find(user, passwd, ROOT), Err(UnknownUser(user.to_owned())));
         }
     }
 
