@@ -113,8 +113,11 @@ fn run_task(words: &Words) -> Result<RunTask, GoatError> {
     let mut environment = taken_environment();
 
     let lookup = |name: &str| task::lookup(&environment, name).cloned();
-    let settings = words.settings(&lookup).map_err(GoatError::Usage)?;
+    let settings = words.settings(&lookup).map_err(GoatError::Usage);
+    // Read in any case, because the file must not stay.
     let task = task::load(&mut environment).inspect_err(|error| termination::write_unusable("", error))?;
+    let settings =
+        settings.inspect_err(|error| termination::write_unusable(&task.termination_message_path, error))?;
     Ok(RunTask {
         settings,
         task,

@@ -22,6 +22,23 @@ pub fn open_for_writing(path: &Path, missing: Missing) -> io::Result<File> {
         .open(path)
 }
 
+/// Opens a file for reading without waiting. A symbolic link in its place is refused (`ELOOP`), and so is what is no
+/// file: a pipe without a writer would be waited for.
+///
+/// # Errors
+/// What `open` says; `InvalidInput` for what is no file.
+pub fn open_for_reading(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_NOFOLLOW)
+        .open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"))
+    }
+}
+
 /// What to do where there is no file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
@@ -56,6 +73,24 @@ mod tests {
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("it is made");
 
         assert!(open_for_writing(&path, Missing::Refuse).is_err());
+    }
+
+    #[test]
+    fn only_a_file_itself_is_read() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (file, link, pipe) = (
+            folder.path().join("file"),
+            folder.path().join("link"),
+            folder.path().join("pipe"),
+        );
+        std::fs::write(&file, "text").expect("it is written");
+        std::os::unix::fs::symlink(&file, &link).expect("it is made");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("it is made");
+
+        assert!(open_for_reading(&file).is_ok());
+        for other in [&link, &pipe, &folder.path().to_owned()] {
+            assert!(open_for_reading(other).is_err(), "{}", other.display());
+        }
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt;
 
 use api::goat::GoatConfig;
+use sys::file::open_for_reading;
 use zeroize::Zeroize;
 
 use super::json;
@@ -57,10 +59,12 @@ pub(super) fn load(environment: &mut Vec<(OsString, OsString)>) -> Result<GoatCo
     task
 }
 
-/// A file that cannot be removed would stay for the task to read.
+/// A file that cannot be removed would stay for the task to read, and so would one behind a link.
 fn take_file(path: &OsStr) -> Result<Vec<u8>, GoatError> {
-    let mut text =
-        fs::read(path).map_err(|error| unusable(format!("{} cannot be read: {error}", path.display())))?;
+    let mut text = Vec::new();
+    open_for_reading(path.as_ref())
+        .and_then(|mut file| file.read_to_end(&mut text))
+        .map_err(|error| unusable(format!("{} cannot be read: {error}", path.display())))?;
     fs::remove_file(path).map_err(|error| {
         text.zeroize();
         unusable(format!("{} cannot be removed: {error}", path.display()))
@@ -107,6 +111,16 @@ mod tests {
 
         assert_eq!(task.expect("it is well-formed").allocation, "a.1");
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_configuration_file_behind_a_link_is_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (path, link) = (folder.path().join("config.json"), folder.path().join("link"));
+        fs::write(&path, "{}").expect("it is written");
+        std::os::unix::fs::symlink(&path, &link).expect("it is made");
+
+        assert!(load(&mut environment(&[(CONFIG_FILE, &link.display().to_string())])).is_err());
     }
 
     #[test]

@@ -91,3 +91,18 @@ fn a_broken_configuration_is_refused_and_not_shown() {
     );
     assert!(!log.contains(TOKEN), "{log}");
 }
+
+#[test]
+fn a_flag_that_makes_no_sense_is_told_and_leaves_no_file() {
+    if another_is_tested() {
+        return;
+    }
+    let place = Place::told("");
+    let mut command = place.command_with_file();
+    command.env("CIRCLECI_GOAT_TERMINATION_GRACE_PERIOD", "10");
+
+    assert_eq!(Running::start(command).end(), 2, "{}", place.log());
+
+    assert_eq!(place.termination()["kind"], "configuration");
+    assert!(!place.path("config.json").exists());
+}
