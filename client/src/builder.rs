@@ -110,8 +110,11 @@ impl Builder {
 /// # Errors
 /// [`ClientError::Setup`] where the URL is no HTTP URL or TLS cannot be set up.
 pub fn http(base_url: &str, user_agent: &str) -> Result<reqwest::Client, ClientError> {
-    let url = reqwest::Url::parse(base_url)
-        .map_err(|error| ClientError::Setup(format!("`{base_url}` is no URL: {error}")))?;
+    let url = reqwest::Url::parse(base_url).map_err(|error| {
+        // Before an `@` is a password.
+        let shown = base_url.rsplit('@').next().unwrap_or_default();
+        ClientError::Setup(format!("`{shown}` is no URL: {error}"))
+    })?;
     let roots = match url.scheme() {
         "http" => tls::Roots::None,
         "https" => tls::Roots::All,

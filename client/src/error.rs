@@ -75,7 +75,7 @@ impl ClientError {
         }
     }
 
-    /// Whether the same call may succeed later: transport, deadline, 5xx except 507, 429.
+    /// Whether the same call may succeed later: transport, deadline, 5xx except 501, 429.
     #[must_use]
     pub const fn may_pass(&self) -> bool {
         match self {
@@ -87,6 +87,10 @@ impl ClientError {
 
     /// What went wrong without a word from the server: no connection, or one that broke.
     pub(crate) fn of_transport(error: reqwest::Error) -> Self {
+        // A token with a line break, for example: no call can be made of it.
+        if error.is_builder() {
+            return Self::Setup(error.without_url().to_string());
+        }
         match error.url() {
             Some(url) if error.is_connect() => Self::Unreachable {
                 server: url.origin().ascii_serialization(),

@@ -15,7 +15,7 @@ pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long one of several tries may take: a connection that nobody serves is not waited for to the end.
-const LONGEST_TRY: Duration = Duration::from_secs(5);
+const LONGEST_TRY: Duration = Duration::from_secs(20);
 /// The most that is read of an answer that is no success.
 const LONGEST_REFUSAL: usize = 64 * 1024;
 
@@ -24,7 +24,7 @@ const LONGEST_REFUSAL: usize = 64 * 1024;
 pub enum Effort {
     /// One try, answered within this time.
     Once(Duration),
-    /// Tries until one is answered or this time is over. 5xx, 429, transport errors and 5 seconds without an answer
+    /// Tries until one is answered or this time is over. 5xx, 429, transport errors and 20 seconds without an answer
     /// are tried again, with exponential pauses and jitter.
     Within(Duration),
 }
@@ -101,7 +101,10 @@ impl Client {
             };
             let next = jitter(pause);
             if !again || !error.may_pass() || start.elapsed() + next >= limit {
-                return Err(error);
+                return Err(match error {
+                    ClientError::Deadline(_) => ClientError::Deadline(limit),
+                    other => other,
+                });
             }
             tracing::debug!(error = %error.chain(), "a call failed and is sent again");
             tokio::time::sleep(next).await;
@@ -122,12 +125,18 @@ pub(crate) async fn attempt(request: RequestBuilder) -> Result<Response, ClientE
 }
 
 /// What the server said, whoever answered in its place.
-async fn refusal(status: StatusCode, response: Response) -> ClientError {
-    let body = response.bytes().await.unwrap_or_default();
-    let body = body.get(..LONGEST_REFUSAL.min(body.len())).unwrap_or_default();
-    let error = serde_json::from_slice(body).unwrap_or_else(|_| ApiError {
+async fn refusal(status: StatusCode, mut response: Response) -> ClientError {
+    let mut body = Vec::new();
+    // Whoever answers may never come to an end.
+    while let Ok(Some(part)) = response.chunk().await
+        && body.len() < LONGEST_REFUSAL
+    {
+        body.extend_from_slice(&part);
+    }
+    body.truncate(LONGEST_REFUSAL);
+    let error = serde_json::from_slice(&body).unwrap_or_else(|_| ApiError {
         code: fallback_code(status),
-        message: String::from_utf8_lossy(body).chars().take(200).collect(),
+        message: String::from_utf8_lossy(&body).chars().take(200).collect(),
         first_missing: None,
     });
     ClientError::Refused {

@@ -36,6 +36,8 @@ pub enum Answer {
     CutOff,
     /// What is no HTTP.
     Garbage,
+    /// 500, with a body that has no end.
+    Endless,
 }
 
 /// A call that arrived.

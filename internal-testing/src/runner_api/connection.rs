@@ -157,6 +157,16 @@ fn give(mut stream: Stream, answer: Answer, state: &State) {
             return;
         }
         Answer::CutOff => "HTTP/1.1 200 OK\r\nContent-Le".to_owned(),
+        Answer::Endless => {
+            let head = "HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+            let mut written = stream.write_all(head.as_bytes());
+            // Until the client has had enough.
+            while written.is_ok() {
+                written = stream.write_all(chunk.as_bytes());
+            }
+            return;
+        }
         Answer::Garbage => "220 mail.example.com ESMTP\r\n".to_owned(),
     };
     let _ = stream.write_all(bytes.as_bytes()).and_then(|()| stream.flush());

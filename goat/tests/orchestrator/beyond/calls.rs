@@ -1,12 +1,13 @@
 //! Calls that the public system would give up, and where the token must not go (G3, G17).
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use internal_testing::RunnerApi;
 use internal_testing::runner_api::{Answer, FAIL};
 use sys::process::Signal;
 
-use crate::place::{Place, Running, another_is_tested};
+use crate::place::{Place, Running, another_is_tested, eventually};
 
 #[test]
 fn no_content_is_a_success_and_too_many_requests_may_pass() {
@@ -70,4 +71,39 @@ fn a_server_with_a_strangers_certificate_is_told_nothing() {
     assert_eq!(running.end(), 0, "{}", place.log());
     assert!(stranger.calls().is_empty());
     assert_eq!(place.termination()["reported"], false);
+}
+
+#[test]
+fn an_answer_without_an_end_is_not_read_to_it() {
+    if another_is_tested() {
+        return;
+    }
+    let api = RunnerApi::http().answering(FAIL, [Answer::Endless, Answer::Status(200)]);
+    let place = Place::told("exit=7").reporting_to(&api);
+    let running = place.start();
+    let pid = u32::try_from(running.pid()).expect("a pid");
+
+    eventually("the second try", || (api.paths().len() == 2).then_some(()));
+
+    // It may have ended since; then it did not take all memory either.
+    let peak = internal_testing::memory::peak(pid).unwrap_or_default();
+    assert!(peak < 64 * 1024, "{peak} KiB");
+    assert_eq!(running.end(), 0, "{}", place.log());
+}
+
+#[test]
+fn a_token_that_no_call_can_hold_fails_at_once() {
+    if another_is_tested() {
+        return;
+    }
+    let api = RunnerApi::http();
+    let place = Place::told("exit=7")
+        .with("token", "two\nlines")
+        .reporting_to(&api);
+    let start = Instant::now();
+
+    assert_eq!(place.run(), 1, "{}", place.log());
+
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    assert!(api.calls().is_empty());
 }
