@@ -113,6 +113,7 @@ fn origin_words(origin: Origin) -> String {
     let (pid, uid, inside) = match origin {
         Origin::Kernel => return "the kernel".to_owned(),
         Origin::Outside => return "outside the container".to_owned(),
+        Origin::Unnamed => return "a process that does not say which".to_owned(),
         Origin::Process { pid, uid } => (pid, uid, process::is_init()),
     };
     let sender = match process::command_name(pid) {

@@ -18,6 +18,8 @@ pub enum Origin {
     Kernel,
     /// A process that this PID namespace cannot see.
     Outside,
+    /// A process that named itself, as rt_sigqueueinfo(2) lets it, so that nothing it said counts.
+    Unnamed,
     /// A process of this PID namespace.
     Process {
         /// Its number; it may have ended since.
@@ -76,11 +78,13 @@ impl SignalQueue {
     }
 }
 
-/// A code of at most 0 says that a process sent it (sigaction(2)); its pid is then 0 when that process has
-/// none in our namespace.
+/// A code of at most 0 says that a process sent it (sigaction(2)). The kernel has filled in its pid only where it was
+/// sent by kill(2) or tgkill(2); that is 0 where the process has none in our namespace.
 fn origin_of(info: &nix::sys::signalfd::siginfo) -> Origin {
-    if info.ssi_code > 0 {
-        return Origin::Kernel;
+    match info.ssi_code {
+        1.. => return Origin::Kernel,
+        libc::SI_USER | libc::SI_TKILL => {}
+        _ => return Origin::Unnamed,
     }
     match i32::try_from(info.ssi_pid) {
         Ok(pid) if pid > 0 => Origin::Process {
@@ -121,5 +125,30 @@ mod tests {
         };
         assert_eq!(pid, nix::unistd::getpid());
         assert_eq!(queue.take().expect("it reads"), None);
+    }
+
+    #[test]
+    fn who_names_himself_is_not_believed() {
+        let queue = SignalQueue::open(&[Signal::SIGUSR2]).expect("a queue opens");
+        // SAFETY: all fields of this are numbers or a union of them.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        // The pid is 0, as that of a process outside.
+        info.si_code = libc::SI_QUEUE;
+        let (process, thread) = (nix::unistd::getpid(), nix::unistd::gettid());
+
+        // SAFETY: the kernel reads one `siginfo_t`, which is alive.
+        let sent = unsafe {
+            libc::syscall(
+                libc::SYS_rt_tgsigqueueinfo,
+                process.as_raw(),
+                thread.as_raw(),
+                libc::SIGUSR2,
+                &raw const info,
+            )
+        };
+
+        assert_eq!(sent, 0, "{}", io::Error::last_os_error());
+        let received = queue.take().expect("it reads").expect("one is there");
+        assert_eq!(received.origin, Origin::Unnamed);
     }
 }
