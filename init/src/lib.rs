@@ -144,7 +144,11 @@ fn remove_leftovers(folder: &Path, name: &str) {
         if !entry.file_name().to_string_lossy().starts_with(&prefix(name)) {
             continue;
         }
-        let Ok(file) = OpenOptions::new().write(true).open(entry.path()) else {
+        // A pipe of that name would be waited for.
+        if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let Ok(file) = File::open(entry.path()) else {
             continue;
         };
         if !matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
