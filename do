@@ -247,8 +247,9 @@ do_bench() {
     for word in "$@"; do
         case "$word" in
         --dev-build) build=() ;;
-        --*) arguments+=("$word") ;;
-        *) arguments+=("$word"); parts+="$word " ;;
+        --quick) arguments+=("$word") ;;
+        goat | local | log | pipelines | webhooks | memory) arguments+=("$word"); parts+="$word " ;;
+        *) die "bench does not measure '$word'" ;;
         esac
     done
     # The inits that GOAT is measured beside.

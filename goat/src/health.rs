@@ -24,8 +24,9 @@ mod bounded;
 
 use bounded::Bounded;
 
-/// Connections that wait to be accepted.
-const BACKLOG: u32 = 128;
+/// Connections that wait to be accepted. Where more come the kernel drops what asks for one, and a probe asks again
+/// only after a second; a network namespace's own limit is 4096 (`net.core.somaxconn`).
+const BACKLOG: u32 = 4096;
 /// What Linux says where it has no IPv6: the family is not supported, or has no address.
 const NO_IPV6: [i32; 2] = [97, 99];
 

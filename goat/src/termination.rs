@@ -30,7 +30,8 @@ pub(crate) fn write(path: &str, message: &TerminationMessage) {
         Err(error) => Err(error),
     };
     if let Err(error) = written {
-        tracing::warn!(%error, "the termination message could not be written");
+        let path = if path.is_empty() { DEFAULT_PATH } else { path };
+        tracing::warn!(path, %error, "the termination message could not be written");
     }
 }
 

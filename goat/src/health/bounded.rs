@@ -2,7 +2,7 @@
 //!
 //! A connection lives for two seconds and is then cut, whatever it does; it may send a few thousand bytes; and there
 //! are only so many at a time. Where one more comes the oldest is cut: who floods the port cuts its own connections,
-//! and a probe, which asks at once, is answered before its turn comes.
+//! and a probe, which asks at once, is answered before its turn comes, unless the flood takes all processors as well.
 
 use std::collections::VecDeque;
 use std::io;

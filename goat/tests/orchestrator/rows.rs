@@ -311,6 +311,8 @@ const ROWS: &[Row] = &[
         "beyond::streams::lines_of_the_log_come_at_once",
         "beyond::calls::no_content_is_a_success_and_too_many_requests_may_pass",
         "beyond::calls::an_answer_that_is_no_http_may_pass",
+        "beyond::calls::an_answer_without_an_end_is_not_read_to_it",
+        "beyond::calls::a_token_that_no_call_can_hold_fails_at_once",
     ]),
     ("G18", "no process of the task ends PID 1 unseen, and who interrupted is told", &[
         "beyond::signals::signals_from_inside_do_not_end_the_init_of_a_namespace",
@@ -327,6 +329,8 @@ const ROWS: &[Row] = &[
         "beyond::configuration::a_configuration_file_is_gone_before_the_task_agent_starts",
         "beyond::configuration::a_configuration_file_that_cannot_be_removed_is_refused",
         "beyond::configuration::two_configurations_or_none_are_refused",
+        "beyond::configuration::a_flag_that_makes_no_sense_is_told_and_leaves_no_file",
+        "goat::config::task::a_configuration_file_behind_a_link_is_refused",
     ]),
     ("G21", "`probe`, and an address in the log before any child runs", &[
         "beyond::health::a_probe_tells_whether_a_task_is_supervised",
