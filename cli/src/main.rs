@@ -1,6 +1,7 @@
 //! `goatherd`: server, agent, local runs and everything else that people call.
 
 mod app;
+mod below;
 mod commands;
 mod config;
 mod error;

@@ -239,6 +239,11 @@ fn job_name(name: &str, span: crate::source::Span, checker: &mut Checker<'_>) {
             "the job's name {} has control characters, or spaces around it",
             quote(name)
         )
+    } else if [".", ".."].contains(&name) {
+        format!(
+            "a job cannot be called {}: folders are called as jobs are",
+            quote(name)
+        )
     } else if name.len() > LONGEST {
         format!("the job's name is longer than {LONGEST} bytes")
     } else {

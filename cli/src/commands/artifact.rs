@@ -12,6 +12,7 @@ use futures_util::StreamExt as _;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::below;
 use crate::config::{ArtifactGet, Artifacts, ArtifactsCommand};
 use crate::error::{Ending, Failure};
 use crate::output::{self, json, time};
@@ -142,12 +143,9 @@ pub(crate) async fn download_all(client: &Client, jobs: &[JobView], folder: &Pat
                     job.name
                 );
             }
-            let to = folder.join(job.name.replace('/', "_")).join(path);
-            if let Some(parent) = to.parent() {
-                std::fs::create_dir_all(parent)
-                    .with_context(|| format!("cannot make {}", parent.display()))?;
-            }
-            download(client, &job.task, artifact, &to).await?;
+            let below = Path::new(&below::folder_of_job(&job.name)).join(path);
+            below::make_parents(folder, &below)?;
+            download(client, &job.task, artifact, &folder.join(below)).await?;
             count += 1;
         }
     }
@@ -163,7 +161,7 @@ async fn download(client: &Client, task: &TaskId, artifact: &ArtifactView, to: &
     name.push(".part");
     let part = to.with_file_name(name);
     let write = |error| anyhow::Error::new(error).context(format!("cannot write {}", part.display()));
-    let mut file = std::fs::File::create(&part).map_err(write)?;
+    let mut file = below::create(&part).map_err(write)?;
     let copied = copy(client, task, artifact, &mut file).await;
     if let Err(error) = copied.and_then(|()| std::fs::rename(&part, to).map_err(write)) {
         std::fs::remove_file(&part).ok();

@@ -24,6 +24,7 @@ use super::artifact::download_all;
 use super::check::color;
 use super::follow::follow;
 use super::webhook::random;
+use crate::below;
 use crate::config::{Run, user_state};
 use crate::error::{Ending, Failure};
 use crate::folders::{self, Folders};
@@ -355,6 +356,7 @@ async fn cancel_all(client: &Client) -> anyhow::Result<()> {
 /// Finds out before anything runs whether artifacts can be kept there.
 fn check_writable(folder: &Path) -> anyhow::Result<()> {
     let cannot = || format!("cannot keep artifacts in {}", folder.display());
+    below::refuse_links(folder).with_context(cannot)?;
     std::fs::create_dir_all(folder).with_context(cannot)?;
     tempfile::tempfile_in(folder).with_context(cannot)?;
     Ok(())

@@ -20,6 +20,14 @@ fn an_approval_is_one_error_and_not_also_an_unknown_job() {
 }
 
 #[test]
+fn a_job_is_not_called_as_another_folder() {
+    for name in [".", ".."] {
+        let text = format!("jobs:\n  §\"{name}\": {{steps: [checkout]}}\n");
+        expect(CI, &text, Code::BadValue, "a job cannot be called");
+    }
+}
+
+#[test]
 fn an_unknown_job_is_an_error_with_the_nearest_one() {
     let two = "jobs:\n  build: {steps: [checkout]}\n  test: {requires: [§biuld], steps: [checkout]}\n";
     expect(CI, two, Code::UnknownJob, "did you mean `build`?");
