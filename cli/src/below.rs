@@ -57,7 +57,7 @@ pub(crate) fn create(path: &Path) -> io::Result<fs::File> {
 fn refuse_link(path: &Path) -> anyhow::Result<()> {
     if fs::symlink_metadata(path).is_ok_and(|there| there.is_symlink()) {
         bail!(
-            "{} is a symbolic link, and could lead anywhere: give the folder that it names, as an absolute path",
+            "{} is a symbolic link, and could lead anywhere: remove it, or give the folder that it names as an absolute path",
             path.display()
         );
     }

@@ -25,6 +25,50 @@ fn a_secret_is_covered_wherever_the_pieces_end() {
 }
 
 #[test]
+fn a_secret_with_colours_or_control_characters_in_it_is_covered() {
+    for text in [
+        &b"a s3cr3t-\x1b[01;31m\x1b[Kvalue\x1b[m\x1b[K-one b"[..],
+        b"a s3cr3t\0-value\x07-one b",
+        b"a s3cr3\x7ft-value-on\x1b]0;title\x07e b",
+        b"a s3cr3\x1b]8;;link\x1b\\t-value-one b",
+    ] {
+        for cut in 0..text.len() {
+            let (first, second) = text.split_at(cut);
+
+            assert_eq!(masked(&["s3cr3t-value-one"], &[first, second]), "a **** b");
+        }
+    }
+}
+
+#[test]
+fn a_secret_that_is_not_shown_is_covered_too() {
+    assert_eq!(masked(&["hunter2"], &[b"\x1b]0;hunter2\x07"]), "\x1b]0;****\x07");
+    assert_eq!(
+        masked(&["hunter2"], &[b"\x1bhunter2\x1b[hunter2"]),
+        "\x1b****\x1b[****"
+    );
+}
+
+#[test]
+fn a_line_ends_what_is_not_shown() {
+    assert_eq!(masked(&["hunter2"], &[b"\x1b]0;x\nhun\0ter2"]), "\x1b]0;x\n****");
+}
+
+#[test]
+fn what_is_not_shown_is_held_back_up_to_a_bound() {
+    let masks = Masks::new(["hunter2"]);
+    let mut masker = masks.masker();
+    let mut out = Vec::new();
+
+    for _ in 0..100 {
+        masker.feed(b"hunter", &mut out);
+        masker.feed(&[0; 1000], &mut out);
+    }
+
+    assert!(masker.held.len() < 2 * MOST_UNSEEN, "{}", masker.held.len());
+}
+
+#[test]
 fn secrets_that_overlap_become_one_stretch() {
     assert_eq!(masked(&["abcdef", "defghi"], &[b"xabc", b"defghiy"]), "x****y");
 }
