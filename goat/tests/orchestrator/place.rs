@@ -204,7 +204,7 @@ impl Place {
         self.start().end()
     }
 
-    /// The same as the init of a PID namespace, by what [`as_init`](crate::starters::as_init) gave.
+    /// As [`run`](Self::run), started by another program: see [`starters`](crate::starters).
     pub(crate) fn run_by(&self, starter: &[&str]) -> i32 {
         Running::start(self.command_by(starter)).end()
     }

@@ -52,6 +52,9 @@ pub(crate) fn with_host_name(name: &str) -> Option<Vec<String>> {
     )
 }
 
+/// What gives the next program supplementary groups, which a machine's root may have none of. Only root can.
+pub(crate) const WITH_GROUPS: &[&str] = &["/usr/bin/setpriv", "--groups=4,24"];
+
 /// Whether this test runs as root. It says what cannot be tested otherwise.
 pub(crate) fn is_root(what: &str) -> bool {
     let root = sys::process::is_root();

@@ -5,7 +5,7 @@ use internal_testing::{RunnerApi, binaries};
 use std::fs;
 
 use crate::place::{Place, another_is_tested};
-use crate::starters::is_root;
+use crate::starters::{WITH_GROUPS, is_root};
 
 /// A place whose task agent any user can reach.
 fn for_anyone() -> Place {
@@ -23,7 +23,7 @@ fn a_number_needs_no_entry_and_has_no_groups() {
     for (user, uid, gid) in [("54321", 54321, 54321), ("54321:12345", 54321, 12345)] {
         let place = for_anyone().with("user", user);
 
-        assert_eq!(place.run(), 0, "{}", place.log());
+        assert_eq!(place.run_by(WITH_GROUPS), 0, "{}", place.log());
 
         let record = place.record("record");
         assert_eq!((&record["uid"], &record["gid"]), (&uid.into(), &gid.into()));

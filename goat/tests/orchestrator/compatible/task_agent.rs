@@ -6,7 +6,7 @@ use internal_testing::{RunnerApi, binaries};
 use serde_json::json;
 
 use crate::place::{Place, Running, TOKEN, eventually};
-use crate::starters::is_root;
+use crate::starters::{WITH_GROUPS, is_root};
 
 #[test]
 fn it_gets_its_words_in_their_order() {
@@ -148,7 +148,7 @@ fn it_runs_as_the_user_of_the_configuration_with_no_other_groups() {
     let words = place.words("@/agent record=@/record");
     let place = place.with("task_agent_path", words);
 
-    assert_eq!(place.run(), 0, "{}", place.log());
+    assert_eq!(place.run_by(WITH_GROUPS), 0, "{}", place.log());
 
     let record = place.record("record");
     assert_eq!(record["uid"].to_string(), fields[2]);
