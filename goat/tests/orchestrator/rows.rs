@@ -83,6 +83,7 @@ const ROWS: &[Row] = &[
         "compatible::overriding::the_entrypoint_may_come_from_a_variable",
         "compatible::overriding::it_takes_the_flags_of_run_task",
         "compatible::overriding::an_entrypoint_that_is_not_there_is_an_error",
+        "beyond::commands::flags_of_override_hold_for_the_task_that_its_entrypoint_starts",
     ]),
     // run-task.
     ("R1", "the entrypoint: own group, parent-death signal KILL, signals handed on; not to start fails the task", &[

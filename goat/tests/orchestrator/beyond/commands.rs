@@ -1,11 +1,14 @@
-//! Command lines that make no sense (G17).
+//! Command lines that make no sense (G17), and what `override` hands on (O3).
 
+use std::fs::File;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use internal_testing::binaries;
+use internal_testing::{RunnerApi, binaries};
+use sys::process::Signal;
 
-use crate::place::{Place, another_is_tested, command, orchestrator, output};
+use crate::place::{Place, Running, another_is_tested, command, orchestrator, output};
 
 #[test]
 fn what_makes_no_sense_is_refused_with_a_sentence() {
@@ -88,4 +91,38 @@ fn the_task_agents_folder_is_that_of_its_program_whatever_its_arguments_are() {
     let agent = binaries::fake_task_agent();
     let folder = agent.parent().expect("it is in a folder");
     assert_eq!(path.rsplit(':').next().map(Path::new), Some(folder));
+}
+
+#[test]
+fn flags_of_override_hold_for_the_task_that_its_entrypoint_starts() {
+    if another_is_tested() {
+        return;
+    }
+    let api = RunnerApi::http();
+    let place = Place::told("write=@/up sleep").reporting_to(&api);
+    let mut command = command(&[
+        "override",
+        "--entrypoint=/usr/bin/env",
+        "--shutdown-delay=1ms",
+        "--termination-grace-period=100ms",
+        "--health-check-addr=127.0.0.1:0",
+    ]);
+    // Flags win over these, there as here.
+    command
+        .env("CIRCLECI_GOAT_SHUTDOWN_DELAY", "30s")
+        .env("CIRCLECI_GOAT_TERMINATION_GRACE_PERIOD", "30s")
+        .env("CIRCLECI_GOAT_HEALTH_CHECK_ADDR", "[::1]:0")
+        .env("CIRCLECI_GOAT_CONFIG", place.config.to_string())
+        .stdout(File::create(place.path("stdout")).expect("it is made"))
+        .stderr(File::create(place.path("log")).expect("it is made"));
+    let running = Running::start(command);
+    place.wait_for("up");
+    let address = place.address();
+
+    let start = Instant::now();
+    running.signal(Signal::SIGTERM);
+
+    assert_eq!(running.end(), 0, "{}", place.log());
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    assert!(address.starts_with("127.0.0.1:"), "{address}");
 }
