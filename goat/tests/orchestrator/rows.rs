@@ -335,6 +335,7 @@ const ROWS: &[Row] = &[
     ]),
     ("G21", "`probe`, and an address in the log before any child runs", &[
         "beyond::health::a_probe_tells_whether_a_task_is_supervised",
+        "beyond::health::a_probe_takes_nothing_but_200_for_a_yes",
         "beyond::health::a_probe_without_a_port_is_refused",
         "beyond::health::the_address_is_in_the_log_before_any_child_runs",
         "pid1::containers::an_engine_can_ask_for_its_health_without_another_program",

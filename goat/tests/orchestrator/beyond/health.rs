@@ -1,7 +1,7 @@
 //! A health port that cannot be held, and probes that mean something (G13, G16, G19, G21).
 
-use std::io::Write;
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use sys::process::Signal;
@@ -148,6 +148,35 @@ fn a_probe_tells_whether_a_task_is_supervised() {
 
     assert_eq!((by_word, during, after), (0, 0, 1));
     assert!(error.contains("is not live"), "{error}");
+}
+
+#[test]
+fn a_probe_takes_nothing_but_200_for_a_yes() {
+    if another_is_tested() {
+        return;
+    }
+    for answer in [
+        "HTTP/1.1 503 Service Unavailable",
+        "HTTP/1.1 204 No Content",
+        "HTTP/1.1 404 Not Found",
+        "220 200 speaks SMTP",
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let server = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().expect("someone asks");
+            let request = BufReader::new(&stream).lines().map_while(Result::ok);
+            let count = request.take_while(|line| !line.is_empty()).count();
+            write!(&stream, "{answer}\r\nContent-Length: 0\r\n\r\n").expect("it is taken");
+            count
+        });
+
+        let (code, _, error) = output(&mut command(&["probe", &address]));
+
+        assert_eq!(code, 1, "{answer}");
+        assert!(error.contains(&format!("it answered `{answer}`")), "{error}");
+        assert!(server.join().is_ok_and(|lines| lines > 0));
+    }
 }
 
 #[test]
