@@ -268,6 +268,7 @@ const ROWS: &[Row] = &[
     ]),
     ("G11", "figures at `/metrics`", &[
         "beyond::figures::figures_tell_of_the_task_and_of_what_was_collected",
+        "beyond::figures::figures_tell_orphans_from_children_of_its_own",
         "beyond::figures::figures_tell_how_calls_went",
     ]),
     ("G12", "under 3 MB, under 3 MB resident, the task agent within 5 ms", &[

@@ -45,6 +45,28 @@ fn figures_tell_of_the_task_and_of_what_was_collected() {
 }
 
 #[test]
+fn figures_tell_orphans_from_children_of_its_own() {
+    if another_is_tested() {
+        return;
+    }
+    // The call keeps it there after its task agent's end.
+    let api = RunnerApi::http().answering(FAIL, [Answer::Never]);
+    let place = Place::told("orphan=exit=0 exit=7")
+        .with_entrypoint("exit=0")
+        .reporting_to(&api);
+    let running = place.start();
+    let address = place.address();
+
+    let text = eventually("all three", || {
+        let text = get(&address, "/metrics");
+        text.contains("goat_reaped_total 3\n").then_some(text)
+    });
+
+    assert!(text.contains("goat_orphans_reaped_total 1\n"), "{text}");
+    drop(running);
+}
+
+#[test]
 fn figures_tell_how_calls_went() {
     if another_is_tested() {
         return;
