@@ -319,6 +319,7 @@ const ROWS: &[Row] = &[
     ("G18", "no process of the task ends PID 1 unseen, and who interrupted is told", &[
         "beyond::signals::signals_from_inside_do_not_end_the_init_of_a_namespace",
         "beyond::signals::a_term_from_inside_is_told_with_its_sender",
+        "beyond::signals::a_sender_with_a_hostile_name_adds_no_line_to_the_log",
         "beyond::signals::a_term_from_outside_is_told_as_such",
         "beyond::signals::a_supervisor_that_is_no_init_tells_the_task_from_others",
     ]),

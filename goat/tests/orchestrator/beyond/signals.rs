@@ -1,6 +1,8 @@
 //! What a signal does, and who sent it (G10, G18).
 
-use internal_testing::RunnerApi;
+use std::fs;
+
+use internal_testing::{RunnerApi, binaries};
 use sys::process::Signal;
 
 use crate::place::{Place, Running, another_is_tested, send};
@@ -109,6 +111,33 @@ fn a_term_from_inside_is_told_with_its_sender() {
             .message()
             .starts_with("error on shutdown: task agent process is still running")
     );
+}
+
+#[test]
+fn a_sender_with_a_hostile_name_adds_no_line_to_the_log() {
+    if another_is_tested() {
+        return;
+    }
+    let Some(starter) = as_init() else { return };
+    let api = RunnerApi::http();
+    let place = Place::told("").reporting_to(&api);
+    // A process is named after its file, as far as 15 bytes.
+    let agent = place.path("a\nb\r\u{1b}[2J\"\\");
+    fs::copy(binaries::fake_task_agent(), &agent).expect("it is copied");
+    let words = format!("{} signal=TERM:1 sleep", agent.display());
+    let place = place.with("task_agent_path", words);
+    let mut command = place.command_by(starter);
+    command.arg("--termination-grace-period=0s");
+
+    assert_eq!(Running::start(command).end(), 0, "{}", place.log());
+
+    let by = r#"SIGTERM from process 2 a\nb\r\u{1b}[2J\"\\ (uid 0) of the task"#;
+    assert_eq!(place.termination()["interrupted_by"], by);
+    let log = place.log();
+    let line = log.lines().find(|line| line.contains("interrupted by SIGTERM"));
+    let line = line.expect("it is told");
+    assert!(line.ends_with(&format!("interrupted by {by}")), "{line}");
+    assert!(!line.contains(char::is_control), "{line:?}");
 }
 
 #[test]
