@@ -279,6 +279,7 @@ const ROWS: &[Row] = &[
     ("G13", "the health port cannot be held", &[
         "beyond::health::a_probe_is_answered_under_a_flood",
         "beyond::health::a_connection_is_cut_after_its_time",
+        "beyond::health::a_connection_is_cut_after_eight_thousand_bytes",
         "goat::health::a_probe_is_answered_although_a_client_holds_all_connections",
     ]),
     ("G14", "the kernel takes a child first", &[
