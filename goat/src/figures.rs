@@ -128,3 +128,23 @@ impl Figures {
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_that_has_not_turned_for_ten_seconds_is_stuck() {
+        let figures = Figures::default();
+        let now = milliseconds(boot_time_now());
+
+        // The machine may be slow between the two readings of its clock, but not for seconds.
+        for (age_ms, expected) in [(0, true), (7_000, true), (10_001, false)] {
+            figures
+                .last_turn_ms
+                .store(now.saturating_sub(age_ms), Ordering::Relaxed);
+
+            assert_eq!(figures.is_turning(), expected, "{age_ms} ms");
+        }
+    }
+}

@@ -297,6 +297,7 @@ const ROWS: &[Row] = &[
     ("G16", "`/live` fails when the supervisor does not turn", &[
         "beyond::health::a_supervisor_that_is_stuck_is_not_live",
         "goat::health::it_is_not_live_when_the_supervisor_does_not_turn",
+        "goat::figures::a_loop_that_has_not_turned_for_ten_seconds_is_stuck",
     ]),
     ("G17", "no rough edges", &[
         "beyond::installation::a_source_alone_is_enough",
