@@ -98,9 +98,23 @@ impl View {
 
     /// Shows one event.
     pub(crate) fn show(&mut self, event: &Event) {
-        match self {
-            Self::Lines(lines) => lines.render(event).iter().for_each(|text| line(text)),
-            Self::Json { finished } => {
+        match (self, &event.what) {
+            (
+                Self::Lines(lines),
+                EventKind::StepOutput {
+                    job,
+                    step,
+                    stream,
+                    text,
+                },
+            ) => {
+                for part in lines::parts(text) {
+                    let lines = lines.render_output(event.time, (job, step, *stream), part);
+                    lines.iter().for_each(|text| line(text));
+                }
+            }
+            (Self::Lines(lines), _) => lines.render(event).iter().for_each(|text| line(text)),
+            (Self::Json { finished }, _) => {
                 *finished |= matches!(event.what, EventKind::PipelineFinished { .. });
                 line(&json::render(event));
             }

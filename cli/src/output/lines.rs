@@ -19,6 +19,8 @@ pub(crate) use super::terminal::Escapes;
 const TAIL: usize = 20;
 /// A line longer than this, in bytes, is printed in pieces.
 const LONGEST: usize = 16 * 1024;
+/// How much of a piece of output becomes lines at a time, in bytes; more only where a line is longer.
+const PART: usize = 16 * 1024;
 /// The streams of a step, in the order in which unfinished lines are printed.
 const STREAMS: [Stream; 3] = [Stream::Stdout, Stream::Stderr, Stream::System];
 
@@ -68,11 +70,7 @@ impl Lines {
 
     /// The lines that are whole with this event.
     pub(crate) fn render(&mut self, event: &Event) -> Vec<String> {
-        let first = *self.first.get_or_insert(event.time);
-        // A step's times are by another clock than a job's: who reads sees one that never goes back.
-        let elapsed = u64::try_from(event.time.saturating_sub(first)).unwrap_or(0);
-        let elapsed = elapsed.max(self.latest);
-        self.latest = elapsed;
+        let elapsed = self.elapsed(event.time);
         let at = |place: &str, text: &str| format!("[{place} +{}] {text}", seconds(elapsed));
         match &event.what {
             EventKind::JobStarted { job } => vec![at(job, "started")],
@@ -103,14 +101,7 @@ impl Lines {
                 step,
                 stream,
                 text,
-            } => {
-                let whole = self
-                    .jobs
-                    .entry(job.clone())
-                    .or_default()
-                    .take(step, *stream, text);
-                self.print(job, step, whole, elapsed)
-            }
+            } => self.render_output(event.time, (job, step, *stream), text),
             EventKind::StepFinished {
                 job,
                 step,
@@ -157,6 +148,28 @@ impl Lines {
             // A newer server's event; its JSON is there with --json.
             _ => Vec::new(),
         }
+    }
+
+    /// The lines that are whole with this piece of output, of a job's step and one of its streams.
+    pub(crate) fn render_output(
+        &mut self,
+        time: i64,
+        (job, step, stream): (&str, &str, Stream),
+        text: &str,
+    ) -> Vec<String> {
+        let elapsed = self.elapsed(time);
+        let known = self.jobs.entry(job.to_owned()).or_default();
+        let whole = known.take(step, stream, text);
+        self.print(job, step, whole, elapsed)
+    }
+
+    /// How long after the first event this is, in milliseconds.
+    fn elapsed(&mut self, time: i64) -> u64 {
+        let first = *self.first.get_or_insert(time);
+        // A step's times are by another clock than a job's: who reads sees one that never goes back.
+        let elapsed = u64::try_from(time.saturating_sub(first)).unwrap_or(0);
+        self.latest = elapsed.max(self.latest);
+        self.latest
     }
 
     fn ended(
@@ -294,25 +307,40 @@ impl Job {
         }
     }
 
-    /// Adds a piece of output; gives the lines that are whole now.
+    /// Adds a piece of output; gives the lines that are whole now. A line is copied once, however many a piece has.
     fn take(&mut self, step: &str, stream: Stream, text: &str) -> Vec<String> {
-        let unfinished = self.unfinished.entry((step.to_owned(), stream)).or_default();
-        unfinished.push_str(text);
+        let place = (step.to_owned(), stream);
+        let mut unfinished = self.unfinished.remove(&place).unwrap_or_default();
         let mut whole = Vec::new();
-        while let Some(end) = unfinished.find('\n') {
-            let rest = unfinished.split_off(end + 1);
-            let mut line = std::mem::replace(unfinished, rest);
-            line.truncate(end);
-            whole.push(line);
+        for piece in text.split_inclusive('\n') {
+            if let Some(end) = piece.strip_suffix('\n') {
+                unfinished.push_str(end);
+                whole.push(std::mem::take(&mut unfinished));
+            } else {
+                unfinished.push_str(piece);
+            }
         }
         if unfinished.len() > LONGEST {
-            whole.push(std::mem::take(unfinished));
+            whole.push(std::mem::take(&mut unfinished));
         }
-        if unfinished.is_empty() {
-            self.unfinished.remove(&(step.to_owned(), stream));
+        if !unfinished.is_empty() {
+            self.unfinished.insert(place, unfinished);
         }
         whole
     }
+}
+
+/// Output in parts of about [`PART`] bytes, so that the lines of few are there at a time. They end where lines do,
+/// and so give the same lines as the whole.
+pub(crate) fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let after = rest.as_bytes().get(PART..).unwrap_or_default();
+        let end = after.iter().position(|byte| *byte == b'\n');
+        let (part, others) = rest.split_at(end.map_or(rest.len(), |end| PART + end + 1));
+        rest = others;
+        (!part.is_empty()).then_some(part)
+    })
 }
 
 #[cfg(test)]

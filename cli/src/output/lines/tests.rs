@@ -109,6 +109,49 @@ fn output_that_a_killed_step_left_without_a_line_end_is_printed_with_the_jobs_en
 }
 
 #[test]
+fn lines_and_what_is_kept_of_a_piece_take_no_more_memory_than_their_text() {
+    let mut job = Job::default();
+    let text = format!("{}half", "line\n".repeat(10_000));
+
+    let lines = job.take("make", Stream::Stdout, &text);
+
+    assert_eq!(lines, vec!["line"; 10_000]);
+    let most = lines.iter().map(String::capacity).max();
+    assert!(most.is_some_and(|most| most <= 64), "{most:?}");
+    let kept: Vec<(&str, bool)> = job
+        .unfinished
+        .values()
+        .map(|kept| (kept.as_str(), kept.capacity() <= 64))
+        .collect();
+    assert_eq!(kept, [("half", true)]);
+}
+
+#[test]
+fn output_is_rendered_in_small_parts_that_give_the_same_lines() {
+    let long = "x".repeat(2 * PART);
+    for text in [
+        String::new(),
+        "short".to_owned(),
+        "\n".repeat(5 * PART),
+        "line\n".repeat(PART),
+        format!("a\n{long}\nb\n{long}"),
+        long,
+    ] {
+        let whole = lines().render(&output(0, "make", Stream::Stdout, &text));
+
+        let mut parted = lines();
+        let rendered: Vec<String> = parts(&text)
+            .flat_map(|part| parted.render_output(0, ("build", "make", Stream::Stdout), part))
+            .collect();
+
+        assert_eq!(rendered, whole);
+        let longest_line = text.lines().map(str::len).max().unwrap_or(0);
+        let longest_part = parts(&text).map(str::len).max().unwrap_or(0);
+        assert!(longest_part <= PART + longest_line + 1, "{longest_part}");
+    }
+}
+
+#[test]
 fn a_line_without_end_is_printed_in_pieces() {
     let mut lines = lines();
 
