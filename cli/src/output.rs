@@ -18,11 +18,38 @@ static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
 /// Prints a whole line on standard output. What runs goes on where that fails: a reader that is gone is no
 /// error, and any other is told at the end ([`unwritten`]).
 pub(crate) fn line(text: &str) {
+    write(&format!("{text}\n"));
+}
+
+/// Prints whole lines as [`line`] does. Cancel-safe: a reader may take its time, and whoever waits for it can turn to
+/// a signal meanwhile. What is begun is written all the same, when the reader goes on before the process ends.
+pub(crate) async fn print(lines: Vec<String>) {
+    if lines.is_empty() {
+        return;
+    }
+    let mut text = lines.join("\n");
+    text.push('\n');
+    patiently(move || write(&text)).await;
+}
+
+/// Says something as [`complain`] does, and is as cancel-safe as [`print`].
+pub(crate) async fn tell(text: impl Into<String>) {
+    let text = text.into();
+    patiently(move || complain(&text)).await;
+}
+
+/// Does what may wait for a reader without end on a thread for that.
+async fn patiently(write: impl FnOnce() + Send + 'static) {
+    if let Err(error) = tokio::task::spawn_blocking(write).await
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+fn write(text: &str) {
     let mut out = io::stdout().lock();
-    let written = out
-        .write_all(text.as_bytes())
-        .and_then(|()| out.write_all(b"\n"))
-        .and_then(|()| out.flush());
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     if let Err(error) = written
         && error.kind() != io::ErrorKind::BrokenPipe
     {
@@ -96,8 +123,8 @@ impl View {
         Self::Lines(Box::new(Lines::new(escapes)))
     }
 
-    /// Shows one event.
-    pub(crate) fn show(&mut self, event: &Event) {
+    /// Shows one event. As cancel-safe as [`print`]: what comes next may be shown then.
+    pub(crate) async fn show(&mut self, event: &Event) {
         match (self, &event.what) {
             (
                 Self::Lines(lines),
@@ -109,14 +136,13 @@ impl View {
                 },
             ) => {
                 for part in lines::parts(text) {
-                    let lines = lines.render_output(event.time, (job, step, *stream), part);
-                    lines.iter().for_each(|text| line(text));
+                    print(lines.render_output(event.time, (job, step, *stream), part)).await;
                 }
             }
-            (Self::Lines(lines), _) => lines.render(event).iter().for_each(|text| line(text)),
+            (Self::Lines(lines), _) => print(lines.render(event)).await,
             (Self::Json { finished }, _) => {
                 *finished |= matches!(event.what, EventKind::PipelineFinished { .. });
-                line(&json::render(event));
+                print(vec![json::render(event)]).await;
             }
         }
     }

@@ -37,8 +37,8 @@ pub(crate) async fn follow(
     pipeline: &PipelineId,
     view: &mut View,
 ) -> anyhow::Result<(PipelineOutcome, Option<Cause>)> {
-    watch(client, pipeline, |event| {
-        view.show(event);
+    watch(client, pipeline, async |event| {
+        view.show(event).await;
         match &event.what {
             EventKind::PipelineFinished { outcome, cause } => ControlFlow::Break((*outcome, cause.clone())),
             _ => ControlFlow::Continue(()),
@@ -54,9 +54,9 @@ pub(crate) async fn follow_job(
     job: &str,
     view: &mut View,
 ) -> anyhow::Result<Ending> {
-    watch(client, pipeline, |event| {
+    watch(client, pipeline, async |event| {
         if event.what.job() == Some(job) {
-            view.show(event);
+            view.show(event).await;
         }
         match &event.what {
             EventKind::JobFinished {
@@ -75,7 +75,7 @@ pub(crate) async fn follow_job(
 async fn watch<T>(
     client: &Client,
     pipeline: &PipelineId,
-    mut take: impl FnMut(&Event) -> ControlFlow<T>,
+    mut take: impl AsyncFnMut(&Event) -> ControlFlow<T>,
 ) -> anyhow::Result<T> {
     let mut cursor = 0;
     let mut met = false;
@@ -91,7 +91,7 @@ async fn watch<T>(
                         Some(Ok((at, event))) => {
                             cursor = at;
                             absence.over();
-                            if let ControlFlow::Break(end) = take(&event) {
+                            if let ControlFlow::Break(end) = take(&event).await {
                                 return Ok(end);
                             }
                         }

@@ -6,7 +6,7 @@ pub(crate) mod room;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use api::people::{Event, EventKind, PipelineRequest};
@@ -33,6 +33,9 @@ use crate::snapshot::{ConfigFile, Snapshot, Source};
 use crate::together::Together;
 use crate::variables::Variables;
 
+/// How long the last event waits for a reader when all is to end at once.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Runs the jobs and ends as they do.
 pub(crate) async fn run(arguments: Run, stops: Stops) -> Result<Ending, Failure> {
     let here = std::env::current_dir().context("cannot tell where this is")?;
@@ -54,7 +57,7 @@ pub(crate) async fn run(arguments: Run, stops: Stops) -> Result<Ending, Failure>
             Cause::Config { .. } => PipelineOutcome::Failed,
             _ => PipelineOutcome::InfraFailed,
         };
-        view.show(&finished(outcome, cause));
+        show_last(&mut view, outcome, cause, &stops).await;
     }
     let removed = folders.remove().await;
     swept.finish(&stops.second).await;
@@ -88,21 +91,17 @@ async fn in_folders(
             }
             return match other {
                 Some(Ok(Err(cause))) => {
-                    if arguments.json {
-                        view.show(&finished(PipelineOutcome::Failed, cause));
+                    if view.wants_last() {
+                        show_last(view, PipelineOutcome::Failed, cause, stops).await;
                     }
                     Ok(Ending::ConfigInvalid)
                 }
                 // A terminal's Ctrl-C ends git too.
                 Some(Err(failure)) if !stops.first.is_cancelled() => Err(failure),
-                _ => Ok(interrupted(arguments, view)),
+                _ => Ok(interrupted(view, stops).await),
             };
         }
     };
-    output::complain(&snapshot.sentence);
-    for note in &snapshot.notes {
-        output::complain(&format!("note: {note}"));
-    }
     config.repositories.push(repository(&snapshot, file)?);
     config.extra_environment = variables.plain;
     config.extra_secrets = variables.secret;
@@ -133,18 +132,22 @@ async fn prepare(
         Source::WorkingTree
     };
     let mut snapshot = Snapshot::take(here, &folders.scratch(), source).await?;
-    let (plan, file) = match plan(&mut snapshot)? {
+    let (plan, file) = match plan(&mut snapshot).await? {
         Ok(planned) => planned,
         Err(cause) => return Ok(Err(cause)),
     };
     let plan = pipeline::select(&plan, &arguments.jobs).map_err(|error| Failure::usage(error.to_string()))?;
+    output::tell(snapshot.sentence.as_str()).await;
+    for note in &snapshot.notes {
+        output::tell(format!("note: {note}")).await;
+    }
     Ok(Ok((snapshot, plan, file)))
 }
 
 /// Compiles the config. What is wrong with it goes to standard error.
-fn plan(snapshot: &mut Snapshot) -> Result<Result<(Plan, ConfigFile), Cause>, Failure> {
-    let invalid = |file: &str, message: String| {
-        output::complain(&format!("error: {message}"));
+async fn plan(snapshot: &mut Snapshot) -> Result<Result<(Plan, ConfigFile), Cause>, Failure> {
+    let invalid = async |file: &str, message: String| {
+        output::tell(format!("error: {message}")).await;
         Ok(Err(Cause::Config {
             file: file.to_owned(),
             line: 0,
@@ -157,21 +160,22 @@ fn plan(snapshot: &mut Snapshot) -> Result<Result<(Plan, ConfigFile), Cause>, Fa
         return invalid(
             ".ci.yml",
             format!("there is no config in what would run: none of {names}"),
-        );
+        )
+        .await;
     };
     let source = match pipeline::decode(file.name, file.bytes.clone()) {
         Ok(source) => source,
         Err(found) => {
             let cause = found.to_cause();
             let rendered = pipeline::render_all(&[*found], "", color(&std::io::stderr()));
-            output::complain(rendered.trim_end());
+            output::tell(rendered.trim_end()).await;
             return Ok(Err(cause));
         }
     };
     let compiled = pipeline::compile(file.name, &source);
     let rendered = pipeline::render_all(&compiled.diagnostics, &source, color(&std::io::stderr()));
     if !rendered.is_empty() {
-        output::complain(rendered.trim_end());
+        output::tell(rendered.trim_end()).await;
     }
     let cause = compiled.to_cause();
     Ok(match (compiled.plan, cause) {
@@ -182,15 +186,28 @@ fn plan(snapshot: &mut Snapshot) -> Result<Result<(Plan, ConfigFile), Cause>, Fa
 }
 
 /// What is said and answered where a signal ended all at once: whoever reads the events waits for a last one.
-fn interrupted(arguments: &Run, view: &mut View) -> Ending {
-    if arguments.json {
+async fn interrupted(view: &mut View, stops: &Stops) -> Ending {
+    if view.wants_last() {
         let cause = Cause::Cancelled {
             by: "a signal".to_owned(),
             why: "interrupted".to_owned(),
         };
-        view.show(&finished(PipelineOutcome::Cancelled, cause));
+        show_last(view, PipelineOutcome::Cancelled, cause, stops).await;
     }
     Ending::Cancelled
+}
+
+/// Shows what happened as the last event. Nobody may read it: a second signal waits no longer than a moment.
+async fn show_last(view: &mut View, outcome: PipelineOutcome, cause: Cause, stops: &Stops) {
+    let event = finished(outcome, cause);
+    let moment = async {
+        stops.second.cancelled().await;
+        tokio::time::sleep(LAST_WORDS).await;
+    };
+    tokio::select! {
+        () = view.show(&event) => {}
+        () = moment => {}
+    }
 }
 
 /// The last event of a pipeline whose own is not to be had.
@@ -251,7 +268,7 @@ async fn see_to_it(
         }
         Ok(None) => {
             together.stop(&stops.second).await?;
-            Ok(interrupted(arguments, view))
+            Ok(interrupted(view, stops).await)
         }
         Err(failure) => {
             // Nothing is left to wait for.
@@ -321,12 +338,14 @@ async fn see_through(
         tokio::select! {
             ended = &mut following => ended?,
             () = stops.first.cancelled() => {
-                output::complain("cancelling; a second signal ends at once");
+                let cancelled = async {
+                    client.cancel_pipeline(&pipeline, "interrupted").await.context("cannot cancel")?;
+                    following.await
+                };
+                // Neither waits for the other: nobody may read the one or the other.
+                let told = output::tell("cancelling; a second signal ends at once");
                 tokio::select! {
-                    ended = async {
-                        client.cancel_pipeline(&pipeline, "interrupted").await.context("cannot cancel")?;
-                        following.await
-                    } => ended?,
+                    ((), ended) = async { tokio::join!(told, cancelled) } => ended?,
                     () = stops.second.cancelled() => return Ok(None),
                 }
             }
@@ -383,9 +402,9 @@ async fn keep_artifacts(client: &Client, pipeline: &PipelineId, arguments: &Run)
         folder.display()
     );
     if arguments.json {
-        output::complain(&text)
+        output::tell(text).await;
     } else {
-        output::line(&text)
+        output::print(vec![text]).await;
     }
     Ok(())
 }

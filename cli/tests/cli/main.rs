@@ -15,3 +15,4 @@ mod run_odd;
 mod run_options;
 mod run_tree;
 mod run_trees;
+mod run_unread;

@@ -21,7 +21,7 @@ jobs:
 "#;
 
 /// All processes below one, with their programs' names.
-fn below(parent: u32) -> Vec<(u32, String)> {
+pub(crate) fn below(parent: u32) -> Vec<(u32, String)> {
     let mut all = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
@@ -46,7 +46,7 @@ fn below(parent: u32) -> Vec<(u32, String)> {
     found
 }
 
-fn signal(name: &str, processes: &[u32]) {
+pub(crate) fn signal(name: &str, processes: &[u32]) {
     let processes: Vec<String> = processes.iter().map(u32::to_string).collect();
     let status = Command::new("kill").args(["-s", name]).args(processes).status();
     assert!(status.unwrap().success());
