@@ -57,6 +57,24 @@ pub enum StoreError {
         /// What SQLite found first.
         found: String,
     },
+    /// The database is not there, but what it knew of is. A new one would know of nothing, and what no database
+    /// knows of is removed.
+    #[error(
+        "the database {} {how}, but {} {} what it knew of; nothing was changed: put a backup in its place, with no \
+         goatherd.sqlite-wal of another time beside it, or move {} away to begin anew",
+        file.display(),
+        listed(left),
+        if left.len() == 1 { "holds" } else { "hold" },
+        listed(left)
+    )]
+    Lost {
+        /// Where the database should be.
+        file: PathBuf,
+        /// In what way it is not there.
+        how: Loss,
+        /// The folders that are left of what it knew of.
+        left: Vec<PathBuf>,
+    },
     /// The database failed.
     #[error("the database failed")]
     Database {
@@ -84,6 +102,35 @@ pub enum StoreError {
     /// The store was closed, or its writer ended.
     #[error("the store is closed")]
     Closed,
+}
+
+/// In what way a database is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// There is no file.
+    Missing,
+    /// The file has no bytes.
+    Empty,
+    /// The file is a database in which nothing was ever stored.
+    Blank,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Missing => "is missing",
+            Self::Empty => "is empty",
+            Self::Blank => "has no tables",
+        })
+    }
+}
+
+fn listed(folders: &[PathBuf]) -> String {
+    let folders: Vec<String> = folders
+        .iter()
+        .map(|folder| folder.display().to_string())
+        .collect();
+    folders.join(" and ")
 }
 
 impl From<rusqlite::Error> for StoreError {

@@ -7,25 +7,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::clock;
-use crate::error::{Lock, StoreError};
+use crate::error::{Lock, Loss, StoreError};
+
+/// Where the server keeps what only the database can name: artifacts and mirrors.
+const NAMED_BY_THE_DATABASE: [&str; 2] = ["artifacts", "git"];
+/// Uploads on their way. The server makes it at each start.
+const INCOMING: &str = "incoming";
+/// A file system makes it where the folder is a disk of its own.
+const LOST_AND_FOUND: &str = "lost+found";
 
 /// A folder that this process holds until this is dropped (or the process ends, however it ends).
 #[derive(Debug)]
 pub(crate) struct DataFolder {
     lock: File,
+    root: PathBuf,
     database: PathBuf,
 }
 
 impl DataFolder {
     /// Makes the folder where it is missing, and takes its lock.
     pub(crate) fn open(folder: &Path) -> Result<Self, StoreError> {
-        let at = |path: &Path| {
-            let path = path.to_owned();
-            move |error: io::Error| StoreError::Folder {
-                path,
-                source: Arc::new(error),
-            }
-        };
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -41,9 +42,41 @@ impl DataFolder {
             });
         };
         let database = folder.join("goatherd.sqlite");
+        let this = Self {
+            lock,
+            root: folder.to_owned(),
+            database,
+        };
+        // Before SQLite opens it, which removes the log of an empty file.
+        match fs::metadata(&this.database) {
+            Ok(status) if status.len() > 0 => {}
+            Ok(_) => this.refuse_if_used(Loss::Empty)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => this.refuse_if_used(Loss::Missing)?,
+            Err(error) => return Err(at(&this.database)(error)),
+        }
         // SQLite gives its side files the mode of the database, so it is made here with the right one.
-        private().open(&database).map_err(at(&database))?;
-        Ok(Self { lock, database })
+        private().open(&this.database).map_err(at(&this.database))?;
+        Ok(this)
+    }
+
+    /// For a database that is not there: refuses the folder if it holds what only a database can name. A first start
+    /// makes its database whole before anything of that, so one that was killed can start again.
+    pub(crate) fn refuse_if_used(&self, how: Loss) -> Result<(), StoreError> {
+        let mut left = Vec::new();
+        for name in NAMED_BY_THE_DATABASE {
+            let folder = self.root.join(name);
+            if holds_folders(&folder).map_err(at(&folder))? {
+                left.push(folder);
+            }
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        Err(StoreError::Lost {
+            file: self.database.clone(),
+            how,
+            left,
+        })
     }
 
     /// The database's file.
@@ -56,6 +89,38 @@ impl Drop for DataFolder {
     fn drop(&mut self) {
         // Closing is not enough: a child between fork and exec still has the descriptor, and with it the lock.
         self.lock.unlock().ok();
+    }
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |error| StoreError::Folder {
+        path,
+        source: Arc::new(error),
+    }
+}
+
+/// Whether there is a job's folder or a mirror: anything but files and what a first start finds or makes.
+fn holds_folders(folder: &Path) -> io::Result<bool> {
+    for entry in entries(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let made = name == LOST_AND_FOUND
+            || !entry.path().is_dir()
+            || (name == INCOMING && entries(&entry.path())?.next().is_none());
+        if !made {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What is in a folder; nothing where there is none.
+fn entries(folder: &Path) -> io::Result<impl Iterator<Item = io::Result<fs::DirEntry>>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => Ok(Some(entries).into_iter().flatten()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None.into_iter().flatten()),
+        Err(error) => Err(error),
     }
 }
 

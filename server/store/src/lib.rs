@@ -17,7 +17,7 @@ mod sqlite;
 mod store;
 mod token;
 
-pub use error::{Lock, StoreError};
+pub use error::{Lock, Loss, StoreError};
 pub use input::{
     Accepted, Again, Delivery, Durability, FetchedTask, Kept, NewPipeline, Origin, Reach, Removal, Removed,
     Rerun, Scope, Settings, Sizes, Uncompiled, UnsentStatus, Which,

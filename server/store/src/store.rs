@@ -57,7 +57,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Held`] while another process holds the folder; [`StoreError::Newer`] for the database of
-    /// a newer program; [`StoreError::Damaged`] for a file that is not whole; others where the disk or the file is at fault.
+    /// a newer program; [`StoreError::Damaged`] for a file that is not whole; [`StoreError::Lost`] where the file is not there but
+    /// what it knew of is; others where the disk or the file is at fault.
     pub async fn open(folder: &Path, settings: Settings) -> Result<Self, StoreError> {
         Self::open_at(folder, settings, clock::wall()).await
     }

@@ -9,8 +9,10 @@ use api::people::{AuditEntry, PipelineSummary};
 use api::runner::ErrorCode;
 use serde_json::Value;
 use server::config::Retention;
+use server::{App, Config};
 
 use crate::harness::{ONE_JOB, Repo, Server, TaskAgent, sha256, within};
+use crate::start::chain;
 
 /// Looks all the time, and removes nothing.
 fn never() -> Retention {
@@ -160,5 +162,28 @@ async fn too_many_bytes_are_removed_but_never_of_what_runs() {
     assert_eq!(server.get(&server.admin, &log).await.text(), "still here");
     let running = server.pipeline(running.summary.id.as_str()).await;
     assert_eq!(running.summary.logs_removed, None);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn no_artifact_is_removed_where_the_database_was_lost() {
+    let repo = Repo::new("acme/app");
+    let server = Server::start_with(&[&repo], |config| config.retention = never()).await;
+    ended(&server, &repo).await;
+    let data = server.data.path().to_owned();
+    let (database, backup) = (data.join("goatherd.sqlite"), data.join("backup"));
+
+    let server = server
+        .restart_after(async || {
+            fs::rename(&database, &backup).unwrap();
+            let refused = chain(&App::build(Config::new(&data)).await.unwrap_err());
+            let (artifacts, git) = (data.join("artifacts"), data.join("git"));
+            let left = format!("but {} and {} hold", artifacts.display(), git.display());
+            assert!(refused.contains(&left), "{refused}");
+            fs::rename(&backup, &database).unwrap();
+        })
+        .await;
+
+    assert_eq!(files(&server), 1);
     server.stop().await;
 }

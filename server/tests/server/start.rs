@@ -11,7 +11,7 @@ use server::{App, Config, ServerError};
 
 use crate::harness::Server;
 
-fn chain(error: &ServerError) -> String {
+pub(crate) fn chain(error: &ServerError) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {

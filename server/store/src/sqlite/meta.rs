@@ -4,6 +4,7 @@ use queue::Time;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::column::{from_json, to_json};
+use super::schema;
 use crate::absence::Absences;
 use crate::error::StoreError;
 
@@ -78,10 +79,5 @@ pub(super) fn set_closed(sql: &Connection, now: Time, next_cursor: u64) -> Resul
 
 /// Whether the last process that had the store open ended without closing it.
 pub(super) fn was_left_open(sql: &Connection) -> Result<bool, StoreError> {
-    let has_tables: bool = sql.query_row(
-        "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'meta')",
-        [],
-        |row| row.get(0),
-    )?;
-    Ok(has_tables && get(sql, "open")?.is_some())
+    Ok(schema::has_tables(sql)? && get(sql, "open")?.is_some())
 }

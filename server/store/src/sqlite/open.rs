@@ -16,7 +16,7 @@ use super::writer::Writer;
 use super::{agents, jobs, log, meta, schema, statuses};
 use crate::absence::Absences;
 use crate::clock::Clock;
-use crate::error::StoreError;
+use crate::error::{Loss, StoreError};
 use crate::folder::DataFolder;
 use crate::input::{Durability, Settings};
 use crate::token;
@@ -50,7 +50,7 @@ fn load(folder: DataFolder, settings: Settings, wall: u64) -> Result<Opened, Sto
         path: folder.database().to_owned(),
         source: Arc::new(error),
     })?;
-    let mut connection = connect(folder.database(), settings.durability)?;
+    let mut connection = connect(&folder, settings.durability)?;
     let mut recovery = None;
     if meta::was_left_open(&connection)? {
         check(&connection, folder.database())?;
@@ -125,9 +125,9 @@ fn check(connection: &Connection, file: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn connect(path: &Path, durability: Durability) -> Result<Connection, StoreError> {
+fn connect(folder: &DataFolder, durability: Durability) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = Connection::open_with_flags(folder.database(), flags)?;
     connection.busy_timeout(BUSY)?;
     // A file that is refused is left as it is: closing it must not bring its log into it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
@@ -139,6 +139,9 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, StoreError
     };
     connection.pragma_update(None, "synchronous", synchronous)?;
     schema::refuse_newer(&connection)?;
+    if !schema::has_tables(&connection)? {
+        folder.refuse_if_used(Loss::Blank)?;
+    }
     schema::let_it_shrink(&connection)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update(None, "foreign_keys", true)?;

@@ -187,6 +187,12 @@ pub(super) fn refuse_newer(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Whether the file was ever brought to a version.
+pub(super) fn has_tables(connection: &Connection) -> Result<bool, StoreError> {
+    let query = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'meta')";
+    Ok(connection.query_row(query, [], |row| row.get(0))?)
+}
+
 /// Lets the file give space back to the disk. For a file that has no tables yet that is a setting; an older one is
 /// written anew, once.
 pub(super) fn let_it_shrink(connection: &Connection) -> Result<(), StoreError> {

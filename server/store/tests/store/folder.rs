@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use api::PipelineId;
-use store::{Store, StoreError};
+use store::{Loss, Store, StoreError};
 
 use super::bench::{Bench, new_pipeline, settings};
 
@@ -68,7 +69,7 @@ async fn only_its_owner_can_read_it() {
     let store = Store::open(&folder, settings()).await.unwrap();
     store.record("server", "test", "", "").await.unwrap();
 
-    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&folder), 0o700);
     for file in fs::read_dir(&folder).unwrap() {
         let path = file.unwrap().path();
@@ -176,7 +177,7 @@ async fn left_open() -> (tempfile::TempDir, Vec<PipelineId>) {
 }
 
 /// Which of the pipelines are there, and what was said of the files.
-async fn recovered(folder: &std::path::Path, pipelines: &[PipelineId]) -> (Vec<bool>, Option<String>) {
+async fn recovered(folder: &Path, pipelines: &[PipelineId]) -> (Vec<bool>, Option<String>) {
     let store = Store::open(folder, settings()).await.unwrap();
     let mut there = Vec::new();
     for pipeline in pipelines {
@@ -276,4 +277,105 @@ async fn a_damaged_file_is_left_as_it_is_and_is_whole_with_a_whole_page_in_place
     let (there, said) = recovered(folder.path(), &pipelines).await;
     assert!(there.iter().all(|there| *there), "{there:?}");
     assert_eq!(said, None);
+}
+
+/// What is left of a used folder after something was done to its closed database, and what opening it says.
+async fn lost(left: &str, done: impl FnOnce(&Path)) -> (Bench, StoreError) {
+    let bench = Bench::new().await;
+    bench.store.create_pipeline(new_pipeline("r")).await.unwrap();
+    bench.store.close().await;
+    fs::create_dir_all(bench.path().join(left)).unwrap();
+    done(&bench.path().join("goatherd.sqlite"));
+    let refused = Store::open(bench.path(), settings()).await;
+    (bench, refused.expect_err("it was used"))
+}
+
+#[tokio::test]
+async fn a_used_folder_without_its_database_is_refused_each_time() {
+    let (bench, first) = lost("artifacts/build-1/1", |file| fs::remove_file(file).unwrap()).await;
+
+    let second = Store::open(bench.path(), settings()).await.unwrap_err();
+
+    for error in [first, second] {
+        let StoreError::Lost { file, how, left } = &error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(*file, bench.path().join("goatherd.sqlite"));
+        assert_eq!(*how, Loss::Missing);
+        assert_eq!(*left, [bench.path().join("artifacts")]);
+        let words = error.to_string();
+        assert!(
+            words.contains("is missing, but") && words.contains("backup") && words.contains("artifacts away"),
+            "{words}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_empty_database_in_a_used_folder_is_refused_and_its_log_stays() {
+    let (bench, error) = lost("git/acme/app.git", |file| {
+        fs::write(file, "").unwrap();
+        fs::write(file.with_extension("sqlite-wal"), "what was written last").unwrap();
+    })
+    .await;
+
+    assert!(
+        matches!(&error, StoreError::Lost { how: Loss::Empty, left, .. } if *left == [bench.path().join("git")]),
+        "{error:?}"
+    );
+    let log = fs::read(bench.path().join("goatherd.sqlite-wal")).unwrap();
+    assert_eq!(log, b"what was written last");
+}
+
+#[tokio::test]
+async fn a_database_without_tables_in_a_used_folder_is_refused_and_stays_as_it_is() {
+    let mut before = Vec::new();
+    let (bench, error) = lost("artifacts/build-1/1", |file| {
+        fs::remove_file(file).unwrap();
+        blank(file);
+        before = fs::read(file).unwrap();
+    })
+    .await;
+
+    assert!(
+        matches!(&error, StoreError::Lost { how: Loss::Blank, .. }),
+        "{error:?}"
+    );
+    assert!(fs::read(bench.path().join("goatherd.sqlite")).unwrap() == before);
+}
+
+/// Makes a database as a first start leaves it that is killed before it has made tables.
+fn blank(file: &Path) {
+    let connection = rusqlite::Connection::open(file).unwrap();
+    connection
+        .execute_batch("PRAGMA journal_mode = WAL; VACUUM")
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_first_start_that_was_killed_starts_again() {
+    let empty = |file: &Path| fs::write(file, "").unwrap();
+    for killed in [empty, blank, |_: &Path| {}] {
+        let folder = tempfile::tempdir().unwrap();
+        // What a start makes or finds that has no database's word for anything.
+        for made in ["artifacts/incoming", "artifacts/lost+found", "git/lost+found"] {
+            fs::create_dir_all(folder.path().join(made)).unwrap();
+        }
+        fs::write(folder.path().join("git/gitconfig"), "").unwrap();
+        killed(&folder.path().join("goatherd.sqlite"));
+
+        let store = Store::open(folder.path(), settings()).await.unwrap();
+
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_folder_whose_leftovers_are_moved_away_begins_anew() {
+    let (bench, _) = lost("artifacts/build-1/1", |file| fs::remove_file(file).unwrap()).await;
+    fs::rename(bench.path().join("artifacts"), bench.path().join("old")).unwrap();
+
+    let store = Store::open(bench.path(), settings()).await.unwrap();
+
+    store.close().await;
 }
