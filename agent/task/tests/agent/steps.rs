@@ -498,6 +498,28 @@ fn a_file_that_cannot_be_read_stops_no_other() {
 }
 
 #[test]
+fn a_file_whose_name_is_no_text_stops_no_other_and_fails_the_step() {
+    let make = r"mkdir out; for file in a '\376' '\377' z; do echo x > out/$(printf $file); done";
+    let server = FakeServer::start(task(vec![run(make), upload("out", None)]));
+
+    let mut agent = Agent::start(&server);
+
+    assert_eq!(agent.end().code(), Some(0));
+    let facts = server.facts();
+    let names: Vec<&str> = facts.artifacts.keys().map(String::as_str).collect();
+    assert_eq!(names, ["out/a", "out/z"]);
+    let said = facts.text(1, Stream::System);
+    for file in [r"\xfe", r"\xff"] {
+        let sentence = format!("/out/{file}` cannot be uploaded: its name is not UTF-8");
+        assert!(said.contains(&sentence), "{said}");
+    }
+    assert_eq!(
+        facts.record.as_ref().expect("a record").cause,
+        Some(Cause::Exit { code: 1 })
+    );
+}
+
+#[test]
 fn called_as_circleci_it_says_what_it_cannot_do_yet() {
     let folder = tempfile::tempdir().expect("a folder");
     let helper = folder.path().join("circleci");

@@ -3,10 +3,11 @@
 //! Links are followed only to what lies in the working directory (or beside a source elsewhere), and only to
 //! files: this process could read things of its own that a step's link may name.
 
-use std::ffi::OsStr;
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
@@ -72,40 +73,33 @@ pub(super) fn find(request: &Request) -> Result<Files, String> {
         found.files.sort();
     } else {
         let name = match &request.destination {
-            Some(destination) if destination.ends_with('/') => joined(&name, source.file_name()),
+            Some(destination) if destination.ends_with('/') => {
+                name.join(source.file_name().unwrap_or_default())
+            }
             _ => name,
         };
-        found.files.push(Found { name, path: source });
+        found.send(name, source);
     }
     Ok(found)
 }
 
 /// The destination, else the source's own path; empty for the working directory itself.
-fn artifact_name(request: &Request, source: &Path) -> Result<String, String> {
+fn artifact_name(request: &Request, source: &Path) -> Result<PathBuf, String> {
     let own = source.strip_prefix(normal(&request.folder)).unwrap_or(source);
     let path = request.destination.as_deref().map_or(own, Path::new);
-    let mut parts = Vec::new();
+    let mut name = PathBuf::new();
     for part in path.components() {
         match part {
-            Component::Normal(part) => parts.push(part.to_string_lossy()),
+            Component::Normal(part) => name.push(part),
             Component::ParentDir => return Err(format!("`{}` leads out of the artifacts", path.display())),
             Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
         }
     }
-    Ok(parts.join("/"))
-}
-
-fn joined(folder: &str, name: Option<&OsStr>) -> String {
-    let name = name.unwrap_or_default().to_string_lossy();
-    if folder.is_empty() {
-        name.into_owned()
-    } else {
-        format!("{folder}/{name}")
-    }
+    Ok(name)
 }
 
 /// Finds what is in a folder. What cannot be looked at is noted, and hides nothing else.
-fn walk(folder: &Path, name: &str, found: &mut Files) {
+fn walk(folder: &Path, name: &Path, found: &mut Files) {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) => return found.fail(folder, &error),
@@ -113,23 +107,23 @@ fn walk(folder: &Path, name: &str, found: &mut Files) {
     for entry in entries {
         let looked = entry.and_then(|entry| Ok((entry.path(), entry.file_name(), entry.file_type()?)));
         match looked {
-            Ok((path, own, kind)) => look(path, kind, joined(name, Some(&own)), found),
+            Ok((path, own, kind)) => look(path, kind, name.join(own), found),
             Err(error) => found.fail(folder, &error),
         }
     }
 }
 
-fn look(path: PathBuf, kind: fs::FileType, name: String, found: &mut Files) {
+fn look(path: PathBuf, kind: fs::FileType, name: PathBuf, found: &mut Files) {
     if kind.is_dir() {
         walk(&path, &name, found);
     } else if kind.is_file() {
-        found.files.push(Found { name, path });
+        found.send(name, path);
     } else if kind.is_symlink() {
         match path.canonicalize() {
             Ok(real) if !real.starts_with(&found.boundary) => {
                 found.leave_out(&path, "is a link that leads outside");
             }
-            Ok(real) if real.is_file() => found.files.push(Found { name, path }),
+            Ok(real) if real.is_file() => found.send(name, path),
             _ => found.leave_out(&path, "is a link to no file"),
         }
     } else {
@@ -138,15 +132,32 @@ fn look(path: PathBuf, kind: fs::FileType, name: String, found: &mut Files) {
 }
 
 impl Files {
-    fn leave_out(&mut self, path: &Path, why: &str) {
-        self.left_out
-            .push(format!("left out: `{}` {why}", path.display()));
+    /// An artifact's name is text: of two files whose names are none, one would take the place of the other.
+    fn send(&mut self, name: PathBuf, path: PathBuf) {
+        match name.into_os_string().into_string() {
+            Ok(name) => self.files.push(Found { name, path }),
+            Err(_) => self.fail(&path, &"its name is not UTF-8"),
+        }
     }
 
-    fn fail(&mut self, path: &Path, error: &io::Error) {
-        self.failed
-            .push(format!("`{}` cannot be uploaded: {error}", path.display()));
+    fn leave_out(&mut self, path: &Path, why: &str) {
+        self.left_out.push(format!("left out: `{}` {why}", as_text(path)));
     }
+
+    fn fail(&mut self, path: &Path, error: &impl fmt::Display) {
+        self.failed
+            .push(format!("`{}` cannot be uploaded: {error}", as_text(path)));
+    }
+}
+
+/// A path as text, so that two are never told as one: what is no text in it as `\xff`.
+fn as_text(path: &Path) -> String {
+    let mut text = String::new();
+    for chunk in path.as_os_str().as_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.push_str(&chunk.invalid().escape_ascii().to_string());
+    }
+    text
 }
 
 /// Opens a file that was found, and looks where it really lies: its name may lead elsewhere by now.
@@ -181,6 +192,7 @@ fn normal(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
     use std::os::unix::fs::symlink;
 
     fn found(folder: &Path, source: &str, destination: Option<&str>) -> Result<Files, String> {
@@ -267,6 +279,29 @@ mod tests {
 
         assert_eq!(names(&found), ["out/a", "out/deep/b", "out/inside"]);
         assert_eq!(found.left_out.len(), 3);
+    }
+
+    #[test]
+    fn names_that_are_no_text_are_told_one_by_one_and_hide_nothing_else() {
+        let folder = project();
+        let out = folder.path().join("out");
+        let odd = |bytes: &[u8]| out.join(OsStr::from_bytes(bytes));
+        fs::create_dir_all(odd(b"\xc3\xa4\xfd/empty")).expect("made");
+        for name in [b"a\xff".as_slice(), b"a\xfe", b"\xc3\xa4\xfd/c", b"\xc3\xa4"] {
+            fs::write(odd(name), name).expect("written");
+        }
+
+        let mut found = found(folder.path(), "out", None).expect("found");
+
+        assert_eq!(names(&found), ["out/a", "out/deep/b", "out/ä"]);
+        found.failed.sort();
+        let expected = [r"a\xfe", r"a\xff", r"ä\xfd/c"].map(|name| {
+            format!(
+                "`{}/{name}` cannot be uploaded: its name is not UTF-8",
+                out.display()
+            )
+        });
+        assert_eq!(found.failed, expected);
     }
 
     #[test]
