@@ -4,6 +4,7 @@ mod leading;
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use pipeline::{Color, Compiled, Diagnostic};
@@ -90,6 +91,9 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
             target.display()
         )));
     }
+    if may_never_end(file)? {
+        return Err(io::Error::other("it is no regular file, so it is no config"));
+    }
     let mut bytes = Vec::new();
     File::open(file)?.take(MOST + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > MOST) {
@@ -97,6 +101,17 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other(message));
     }
     Ok(bytes)
+}
+
+/// Whether to open or read it may take for ever: a named pipe waits for a writer, a device for whatever it likes. A pipe
+/// without a name (standard input, a shell's `<(...)`) has its writer; no path but a descriptor's leads there.
+fn may_never_end(file: &Path) -> io::Result<bool> {
+    let kind = file.metadata()?.file_type();
+    Ok(match kind.is_fifo() {
+        true => file.canonicalize().is_ok(),
+        // Opening a folder fails, in words of its own.
+        false => !kind.is_file() && !kind.is_dir(),
+    })
 }
 
 /// Whether diagnostics are printed in colour there.

@@ -1,6 +1,8 @@
 //! `goatherd check`.
 
 use std::fs;
+use std::io::Write as _;
+use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -158,12 +160,40 @@ fn json_has_the_same_fields_and_nothing_else_however_hostile_the_file_is() {
 #[test]
 fn a_file_without_an_end_is_no_config() {
     let folder = folder("");
+    let large = fs::File::create(folder.path().join("large")).unwrap();
+    large.set_len((64 << 20) + 1).unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::os::unix::fs::symlink("pipe", folder.path().join("link")).unwrap();
 
-    let output = goatherd(folder.path(), ["check", "/dev/zero"]).output().unwrap();
+    for (file, why) in [
+        ("/dev/zero", "no regular file"),
+        ("pipe", "no regular file"),
+        ("link", "no regular file"),
+        ("large", "64 MiB"),
+    ] {
+        let output = goatherd(folder.path(), ["check", file]).output().unwrap();
 
-    assert_ne!(code(&output), 0);
-    let told = text(&output.stderr);
-    assert!(told.contains("/dev/zero") && told.contains("64 MiB"), "{told}");
+        assert_eq!(code(&output), 1, "{file}");
+        let told = text(&output.stderr);
+        assert!(told.contains(file) && told.contains(why), "{told}");
+    }
+}
+
+#[test]
+fn a_config_may_come_through_a_pipe() {
+    let folder = folder("");
+    let config = "jobs:\n  build:\n    steps:\n      - run: make\n";
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(config.as_bytes()).unwrap();
+    drop(writer);
+
+    let output = goatherd(folder.path(), ["check", "/dev/stdin"])
+        .stdin(reader)
+        .output()
+        .unwrap();
+
+    assert_eq!(text(&output.stdout), "/dev/stdin: ok, 1 job\n", "{output:?}");
 }
 
 #[test]
