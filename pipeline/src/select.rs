@@ -12,17 +12,38 @@ use crate::suggest;
 #[non_exhaustive]
 pub enum SelectError {
     /// The plan has no such job.
-    #[error("there is no job `{name}`{}", hint(suggestion.as_deref()))]
+    #[error("there is no job `{name}`{}", hint(suggestion.as_deref(), known))]
     UnknownJob {
         /// The name that was asked for.
         name: String,
         /// The name that was probably meant.
         suggestion: Option<String>,
+        /// The plan's jobs.
+        known: Vec<String>,
     },
 }
 
-fn hint(suggestion: Option<&str>) -> String {
-    suggestion.map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
+/// How many jobs are listed.
+const MOST_LISTED: usize = 20;
+
+fn hint(suggestion: Option<&str>, known: &[String]) -> String {
+    if let Some(near) = suggestion {
+        return format!("; did you mean `{near}`?");
+    }
+    let mut listed: Vec<String> = known
+        .iter()
+        .take(MOST_LISTED)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    let more = known.len().saturating_sub(MOST_LISTED);
+    if more > 0 {
+        listed.push(format!("{more} more"));
+    }
+    match listed.split_last() {
+        None => String::new(),
+        Some((only, [])) => format!("; there is {only}"),
+        Some((last, others)) => format!("; there are {} and {last}", others.join(", ")),
+    }
 }
 
 /// Takes the named jobs and all that they need, in the plan's order. No names: the whole plan.
@@ -42,6 +63,7 @@ pub fn select(plan: &Plan, jobs: &[String]) -> Result<Plan, SelectError> {
             return Err(SelectError::UnknownJob {
                 name: name.clone(),
                 suggestion: suggest::nearest(name, names).map(str::to_owned),
+                known: plan.jobs.iter().map(|job| job.name.clone()).collect(),
             });
         };
         open.push(job);

@@ -425,7 +425,29 @@ jobs:
     let unknown = SelectError::UnknownJob {
         name: "A".to_owned(),
         suggestion: Some("a".to_owned()),
+        known: ["a", "b", "c", "d"].map(str::to_owned).to_vec(),
     };
     assert_eq!(unknown.to_string(), "there is no job `A`; did you mean `a`?");
     assert_eq!(names(&["c", "A"]), Err(unknown));
+}
+
+#[test]
+fn a_job_that_is_like_none_is_answered_with_those_there_are() {
+    let said = |count: u32| {
+        let jobs: String = (1..=count)
+            .map(|number| format!("  j{number}: {{steps: [checkout]}}\n"))
+            .collect();
+        let whole = plan(&format!("jobs:\n{jobs}"));
+        select(&whole, &["nothing".to_owned()])
+            .expect_err("there is none")
+            .to_string()
+    };
+
+    assert_eq!(said(1), "there is no job `nothing`; there is `j1`");
+    assert_eq!(
+        said(3),
+        "there is no job `nothing`; there are `j1`, `j2` and `j3`"
+    );
+    let many = said(30);
+    assert!(many.ends_with(", `j20` and 10 more"), "{many}");
 }
