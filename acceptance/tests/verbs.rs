@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::io::Read as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use api::PipelineId;
@@ -47,19 +49,23 @@ impl Here {
     }
 
     fn call_in(&self, folder: &Path, arguments: &[&str]) -> Output {
-        Command::new(binaries::goatherd())
-            .args(arguments)
-            .current_dir(folder)
-            .env("GOATHERD_URL", self.installation.url())
-            .env("GOATHERD_TOKEN", self.installation.admin_token().expose())
-            .output()
-            .unwrap()
+        command(&self.installation, folder, arguments).output().unwrap()
     }
 
     /// Calls in a checkout of the commit.
     fn call(&self, arguments: &[&str]) -> Output {
         self.call_in(self.installation.repository.folder(), arguments)
     }
+}
+
+fn command(installation: &Installation, folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(binaries::goatherd());
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env("GOATHERD_URL", installation.url())
+        .env("GOATHERD_TOKEN", installation.admin_token().expose());
+    command
 }
 
 fn out(output: &Output) -> String {
@@ -333,4 +339,34 @@ async fn what_has_ended_is_said_to_have_when_it_is_cancelled() {
     assert!(err(&again).contains("has ended already: cancelled"), "{again:?}");
     ended(&whole, 0);
     assert!(err(&whole).contains("has ended already: cancelled"), "{whole:?}");
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_what_follows_also_where_nobody_reads_it() {
+    let installation = Installation::start(&Options::default());
+    let _agent = installation.agent("one");
+    // More than a pipe holds.
+    let pipeline = installation
+        .push("jobs: {much: {steps: [run: seq 100000]}}\n")
+        .await;
+    installation.ended(&pipeline).await;
+    for arguments in [
+        ["follow", pipeline.as_str()].as_slice(),
+        &["follow", "--json", pipeline.as_str()],
+        &["logs", "-f", pipeline.as_str()],
+    ] {
+        let mut child = command(&installation, installation.repository.folder(), arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+
+        let sent = Command::new("kill")
+            .args(["-s", "INT", &child.id().to_string()])
+            .status();
+
+        assert!(sent.unwrap().success());
+        let status = wait::until("the end", Duration::from_secs(10), || child.try_wait().unwrap());
+        assert_eq!(status.signal(), Some(2), "{arguments:?}: {status:?}");
+    }
 }
