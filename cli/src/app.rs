@@ -1,9 +1,12 @@
 //! From the command line to the exit code.
 
+use std::cell::OnceCell;
+use std::io;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use runtime::logs::Verbosity;
+use runtime::stop::Stops;
 
 use crate::commands;
 use crate::config::{Command, CommandLine, Pipeline, Token, Webhook};
@@ -15,40 +18,73 @@ pub(crate) fn run(line: CommandLine) -> ExitCode {
     runtime::logs::start(verbosity(&line));
     let result = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
-            let result = runtime.block_on(dispatch(line.command));
+            let result = runtime.block_on(to_the_last_word(line.command));
             // What still runs is waiting for something that nobody needs any more.
             runtime.shutdown_background();
-            // Whoever asked for output and got none must not take it for a success.
-            match (result, output::unwritten()) {
-                (Ok(Ending::Succeeded), Some(error)) => Err(Failure::Other(anyhow::anyhow!(
-                    "cannot write to standard output: {error}"
-                ))),
-                // It has a code of its own already.
-                (result, Some(error)) => {
-                    output::complain(&format!("error: cannot write to standard output: {error}"));
-                    result
-                }
-                (result, None) => result,
-            }
+            result
         }
-        Err(error) => Err(Failure::Other(anyhow::Error::new(error).context("cannot start"))),
+        Err(error) => {
+            let failure = Failure::Other(anyhow::Error::new(error).context("cannot start"));
+            output::complain(&sentence(&failure));
+            Err(failure)
+        }
     };
-    match &result {
-        Ok(_) => {}
-        Err(Failure::Usage(why)) => {
-            output::complain(&format!("error: {why}\n\nFor more information, try '--help'."));
-        }
-        Err(Failure::Replaced(error)) => output::complain(&format!("error: {error}")),
-        Err(Failure::Other(error)) => output::complain(&format!("error: {error:#}")),
-    }
     exit_code(&result)
 }
 
-async fn dispatch(command: Command) -> Result<Ending, Failure> {
+/// Does it, and says what went wrong. Nobody may read that: signals are heeded until it is said.
+async fn to_the_last_word(command: Command) -> Result<Ending, Failure> {
+    let stops = OnceCell::new();
+    let result = dispatch(command, &stops).await;
+    let (result, told) = match (result, output::unwritten()) {
+        // Whoever asked for output and got none must not take it for a success.
+        (Ok(Ending::Succeeded), Some(error)) => {
+            let failure = Failure::Other(anyhow::anyhow!("{}", missing(error)));
+            let told = sentence(&failure);
+            (Err(failure), vec![told])
+        }
+        // It has a code of its own already.
+        (result, error) => {
+            let unwritten = error.map(|error| format!("error: {}", missing(error)));
+            let failed = result.as_ref().err().map(sentence);
+            (result, unwritten.into_iter().chain(failed).collect())
+        }
+    };
+    if !told.is_empty() {
+        tokio::select! {
+            () = output::tell(told.join("\n")) => {}
+            () = in_a_hurry(stops.get()) => {}
+        }
+    }
+    result
+}
+
+fn missing(error: &io::Error) -> String {
+    format!("cannot write to standard output: {error}")
+}
+
+fn sentence(failure: &Failure) -> String {
+    match failure {
+        Failure::Usage(why) => format!("error: {why}\n\nFor more information, try '--help'."),
+        Failure::Replaced(error) => format!("error: {error}"),
+        Failure::Other(error) => format!("error: {error:#}"),
+    }
+}
+
+/// Returns a moment after the second signal; never where no signals are watched, as they end the process then.
+async fn in_a_hurry(stops: Option<&Stops>) {
+    match stops {
+        Some(stops) => stops.second.cancelled().await,
+        None => std::future::pending().await,
+    }
+    tokio::time::sleep(output::LAST_WORDS).await;
+}
+
+async fn dispatch(command: Command, stops: &OnceCell<Stops>) -> Result<Ending, Failure> {
     match command {
-        Command::Server(arguments) => commands::server::run(arguments, watch()?).await,
-        Command::Agent(arguments) => commands::agent::run(arguments, watch()?).await,
-        Command::Run(arguments) => commands::run::run(arguments, watch()?).await,
+        Command::Server(arguments) => commands::server::run(arguments, watch(stops)?).await,
+        Command::Agent(arguments) => commands::agent::run(arguments, watch(stops)?).await,
+        Command::Run(arguments) => commands::run::run(arguments, watch(stops)?).await,
         Command::Check(arguments) => commands::check::run(&arguments),
         Command::Token(Token::Create(arguments)) => commands::token::create(arguments).await,
         Command::Follow(arguments) => commands::follow::run(&arguments).await,
@@ -64,8 +100,9 @@ async fn dispatch(command: Command) -> Result<Ending, Failure> {
     }
 }
 
-fn watch() -> Result<runtime::stop::Stops, Failure> {
-    Ok(runtime::stop::watch().context("cannot watch for signals")?)
+fn watch(stops: &OnceCell<Stops>) -> Result<Stops, Failure> {
+    let watched = runtime::stop::watch().context("cannot watch for signals")?;
+    Ok(stops.get_or_init(|| watched).clone())
 }
 
 /// Servers and agents log their life cycles; a command for people only what went wrong.

@@ -7,10 +7,14 @@ pub(crate) mod time;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use api::people::{Event, EventKind};
 
 use lines::{Escapes, Lines};
+
+/// How long what is written last waits for a reader when all is to end at once.
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Why standard output could not be written, the first time.
 static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();

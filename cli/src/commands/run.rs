@@ -6,7 +6,7 @@ pub(crate) mod room;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use api::people::{Event, EventKind, PipelineRequest};
@@ -32,9 +32,6 @@ use crate::output::{self, View};
 use crate::snapshot::{ConfigFile, Snapshot, Source};
 use crate::together::Together;
 use crate::variables::Variables;
-
-/// How long the last event waits for a reader when all is to end at once.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Runs the jobs and ends as they do.
 pub(crate) async fn run(arguments: Run, stops: Stops) -> Result<Ending, Failure> {
@@ -202,7 +199,7 @@ async fn show_last(view: &mut View, outcome: PipelineOutcome, cause: Cause, stop
     let event = finished(outcome, cause);
     let moment = async {
         stops.second.cancelled().await;
-        tokio::time::sleep(LAST_WORDS).await;
+        tokio::time::sleep(output::LAST_WORDS).await;
     };
     tokio::select! {
         () = view.show(&event) => {}

@@ -1,8 +1,6 @@
 //! `goatherd run` whose output nobody reads, as a pager does not that shows its first page.
 
-use std::fs::File;
-use std::io::{PipeReader, Read as _, Write as _};
-use std::os::fd::OwnedFd;
+use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
@@ -29,22 +27,39 @@ enum Unread {
     OutputAndErrors,
 }
 
-/// A run whose pipe is full once it writes for the first time; with how much others wrote to it.
-fn started(repository: &Repository, arguments: &[&str], unread: Unread) -> (Child, PipeReader, usize) {
+/// A pipe that takes no more.
+fn full() -> (PipeReader, PipeWriter) {
+    filled_but(0)
+}
+
+/// A pipe that takes this many bytes more.
+fn filled_but(rest: usize) -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = std::io::pipe().unwrap();
-    let room = usize::try_from(fcntl(&writer, FcntlArg::F_GETPIPE_SZ).unwrap()).unwrap();
+    writer.write_all(&vec![b'\n'; room(&writer) - rest]).unwrap();
+    (reader, writer)
+}
+
+fn room(pipe: &PipeWriter) -> usize {
+    usize::try_from(fcntl(pipe, FcntlArg::F_GETPIPE_SZ).unwrap()).unwrap()
+}
+
+/// A run whose output finds the pipe full.
+fn started(repository: &Repository, arguments: &[&str], unread: Unread) -> (Child, PipeReader) {
     let mut command = repository.run(arguments);
-    if unread == Unread::OutputAndErrors {
-        // What is said at the start has its room.
-        let room = room - 4096;
-        writer.write_all(&vec![b'\n'; room]).unwrap();
-        command.stderr(File::from(OwnedFd::from(writer.try_clone().unwrap())));
-        command.stdout(File::from(OwnedFd::from(writer)));
-        return (command.spawn().unwrap(), reader, room);
-    }
-    writer.write_all(&vec![b'\n'; room]).unwrap();
-    command.stdout(File::from(OwnedFd::from(writer)));
-    (command.spawn().unwrap(), reader, room)
+    let reader = match unread {
+        Unread::Output => {
+            let (reader, writer) = full();
+            command.stdout(writer);
+            reader
+        }
+        Unread::OutputAndErrors => {
+            // What is said at the start has its room.
+            let (reader, writer) = filled_but(4096);
+            command.stderr(writer.try_clone().unwrap()).stdout(writer);
+            reader
+        }
+    };
+    (command.spawn().unwrap(), reader)
 }
 
 fn sleeps(run: &Child) -> bool {
@@ -68,9 +83,22 @@ fn ended(run: &mut Child) -> Option<i32> {
     status.and_then(|status| status.code())
 }
 
+/// Ends it with as many signals as it takes: two that come at once are one.
+fn ended_by_many(run: &mut Child) -> Option<i32> {
+    let mut status = None;
+    until("the end", AT_ONCE, || {
+        status = run.try_wait().unwrap();
+        if status.is_none() {
+            signal("INT", &[run.id()]);
+        }
+        status.is_some()
+    });
+    status.and_then(|status| status.code())
+}
+
 fn first_cancels_and_second_ends(config: &str, arguments: &[&str], unread: Unread) {
     let repository = Repository::with(&[(".ci.yml", config)]);
-    let (mut run, _reader, _) = started(&repository, arguments, unread);
+    let (mut run, _reader) = started(&repository, arguments, unread);
     until("the step", PATIENCE, || sleeps(&run));
 
     signal("INT", &[run.id()]);
@@ -105,22 +133,10 @@ fn ctrl_c_cancels_and_the_second_ends_also_where_nobody_reads_what_is_said_eithe
 #[test]
 fn ctrl_c_twice_ends_a_step_that_ignores_it_also_where_nobody_reads_the_output() {
     let repository = Repository::with(&[(".ci.yml", &WAITING.replace("exec", "trap '' TERM;"))]);
-    let (mut run, _reader, _) = started(&repository, &["--json"], Unread::Output);
+    let (mut run, _reader) = started(&repository, &["--json"], Unread::Output);
     until("the step", PATIENCE, || sleeps(&run));
 
-    signal("INT", &[run.id()]);
-    signal("INT", &[run.id()]);
-
-    // Two of one kind that come at once are one.
-    let mut code = None;
-    until("the end", PATIENCE, || {
-        code = run.try_wait().unwrap();
-        if code.is_none() {
-            signal("INT", &[run.id()]);
-        }
-        code.is_some()
-    });
-    assert_eq!(code.and_then(|code| code.code()), Some(6));
+    assert_eq!(ended_by_many(&mut run), Some(6));
     assert!(
         repository.left_behind().is_empty(),
         "left behind: {:?}",
@@ -131,7 +147,7 @@ fn ctrl_c_twice_ends_a_step_that_ignores_it_also_where_nobody_reads_the_output()
 #[test]
 fn who_reads_again_after_ctrl_c_gets_all_events_to_the_last() {
     let repository = Repository::with(&[(".ci.yml", WAITING)]);
-    let (mut run, mut reader, filled) = started(&repository, &["--json"], Unread::Output);
+    let (mut run, mut reader) = started(&repository, &["--json"], Unread::Output);
     until("the step", PATIENCE, || sleeps(&run));
     signal("INT", &[run.id()]);
     until("the step's end", PATIENCE, || !sleeps(&run));
@@ -140,7 +156,8 @@ fn who_reads_again_after_ctrl_c_gets_all_events_to_the_last() {
     reader.read_to_end(&mut output).unwrap();
 
     assert_eq!(ended(&mut run), Some(6));
-    let events = crate::run::events(&output[filled..]);
+    let written = output.iter().position(|byte| *byte != b'\n').unwrap();
+    let events = crate::run::events(&output[written..]);
     assert_eq!(events.first().unwrap()["event"], "job.phase");
     let last = events.last().unwrap();
     assert_eq!(
@@ -149,4 +166,22 @@ fn who_reads_again_after_ctrl_c_gets_all_events_to_the_last() {
         "{}",
         text(&output)
     );
+}
+
+/// Whether a process handles INT itself. Source: proc_pid_status(5), `SigCgt`.
+fn handles_int(process: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    u64::from_str_radix(mask.unwrap().trim(), 16).unwrap() & 0b10 != 0
+}
+
+#[test]
+fn ctrl_c_twice_ends_a_run_that_failed_also_where_nobody_reads_why() {
+    let repository = Repository::with(&[(".ci.yml", WAITING)]);
+    let (_reader, writer) = full();
+    let mut command = repository.run(&["--artifacts", "/proc/x"]);
+    let mut run = command.stderr(writer).spawn().unwrap();
+    until("the handler", PATIENCE, || handles_int(run.id()));
+
+    assert_eq!(ended_by_many(&mut run), Some(1));
 }
