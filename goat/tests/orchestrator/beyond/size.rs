@@ -1,6 +1,6 @@
 //! Small and quick (G12), as it ships: `./do build --release` and, in CI, `./do test` make that build.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,17 +12,21 @@ const LARGEST: u64 = 3_000_000;
 /// From execve to the task agent's execve.
 const SLOWEST: Duration = Duration::from_millis(5);
 
-/// The binary that ships, if it was built from what is tested: since then the other one was not built again.
+/// The binary that ships, if it was built from the sources as they are.
 fn shipped() -> Option<PathBuf> {
     let path = PathBuf::from(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../target/x86_64-unknown-linux-musl/tiny/orchestrator"
     ));
-    let built = |path: &Path| path.metadata().and_then(|file| file.modified());
-    let tested = built(env!("CARGO_BIN_EXE_orchestrator").as_ref()).expect("it is tested");
-    let why = match built(&path) {
-        Ok(time) if time >= tested => return Some(path),
-        Ok(_) => "is older than what is tested",
+    let changed = |path: &Path| path.metadata().and_then(|file| file.modified());
+    // What cargo built it from: `PROGRAM: SOURCE SOURCE ...`.
+    let sources = fs::read_to_string(path.with_extension("d")).unwrap_or_default();
+    let mut sources = sources.split_whitespace().skip(1);
+    let why = match changed(&path) {
+        Ok(built) if sources.all(|source| changed(source.as_ref()).is_ok_and(|time| time <= built)) => {
+            return Some(path);
+        }
+        Ok(_) => "is older than its sources",
         Err(_) => "was not built",
     };
     println!("skipped: {} {why}: ./do build --release", path.display());
