@@ -27,8 +27,9 @@ pub fn watch() -> io::Result<Stops> {
     tokio::spawn(async move {
         for token in [&watched.first, &watched.second] {
             let name = either(&mut terminate, &mut interrupt).await;
-            tracing::info!(signal = name, "asked to stop");
+            // First of all: nobody may read the log.
             token.cancel();
+            tracing::info!(signal = name, "asked to stop");
         }
     });
     Ok(stops)

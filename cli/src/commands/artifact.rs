@@ -106,11 +106,14 @@ async fn get(arguments: &ArtifactGet) -> Result<Ending, Failure> {
                 .iter()
                 .map(|artifact| artifact.name.as_str())
                 .collect();
-            format!(
-                "job `{}` has no artifact `{}`; it has: {}",
-                job.name,
-                arguments.name,
+            let has = if names.is_empty() {
+                "none".to_owned()
+            } else {
                 names.join(", ")
+            };
+            format!(
+                "job `{}` has no artifact `{}`; it has: {has}",
+                job.name, arguments.name
             )
         })?;
     let here = || artifact.name.rsplit('/').next().unwrap_or(&artifact.name).into();

@@ -30,6 +30,12 @@ pub(crate) async fn list(arguments: &Pipelines) -> Result<Ending, Failure> {
             .for_each(|summary| output::line(&json::to_line(summary)));
         return Ok(Ending::Succeeded);
     }
+    if pipelines.is_empty() {
+        output::complain(&match &arguments.repository {
+            Some(repository) => format!("there are no pipelines of `{repository}`"),
+            None => "there are no pipelines".to_owned(),
+        });
+    }
     let rows: Vec<Vec<String>> = pipelines.iter().map(row).collect();
     output::table(&rows).iter().for_each(|line| output::line(line));
     Ok(Ending::Succeeded)
