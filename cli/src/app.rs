@@ -51,9 +51,14 @@ async fn to_the_last_word(command: Command) -> Result<Ending, Failure> {
         }
     };
     if !told.is_empty() {
-        tokio::select! {
-            () = output::tell(told.join("\n")) => {}
-            () = in_a_hurry(stops.get()) => {}
+        let told = output::tell(told.join("\n"));
+        match stops.get() {
+            Some(stops) => tokio::select! {
+                () = told => {}
+                () = output::in_a_hurry(stops) => {}
+            },
+            // Unwatched, a signal ends the process.
+            None => told.await,
         }
     }
     result
@@ -69,15 +74,6 @@ fn sentence(failure: &Failure) -> String {
         Failure::Replaced(error) => format!("error: {error}"),
         Failure::Other(error) => format!("error: {error:#}"),
     }
-}
-
-/// Returns a moment after the second signal; never where no signals are watched, as they end the process then.
-async fn in_a_hurry(stops: Option<&Stops>) {
-    match stops {
-        Some(stops) => stops.second.cancelled().await,
-        None => std::future::pending().await,
-    }
-    tokio::time::sleep(output::LAST_WORDS).await;
 }
 
 async fn dispatch(command: Command, stops: &OnceCell<Stops>) -> Result<Ending, Failure> {

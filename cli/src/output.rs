@@ -10,11 +10,12 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use api::people::{Event, EventKind};
+use runtime::stop::Stops;
 
 use lines::{Escapes, Lines};
 
 /// How long what is written last waits for a reader when all is to end at once.
-pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Why standard output could not be written, the first time.
 static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
@@ -40,6 +41,12 @@ pub(crate) async fn print(lines: Vec<String>) {
 pub(crate) async fn tell(text: impl Into<String>) {
     let text = text.into();
     patiently(move || complain(&text)).await;
+}
+
+/// Returns a moment after the second signal: until then what is written last may wait for a reader.
+pub(crate) async fn in_a_hurry(stops: &Stops) {
+    stops.second.cancelled().await;
+    tokio::time::sleep(LAST_WORDS).await;
 }
 
 /// Does what may wait for a reader without end on a thread for that.

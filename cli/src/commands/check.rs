@@ -107,10 +107,11 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
 /// without a name (standard input, a shell's `<(...)`) has its writer; no path but a descriptor's leads there.
 fn may_never_end(file: &Path) -> io::Result<bool> {
     let kind = file.metadata()?.file_type();
-    Ok(match kind.is_fifo() {
-        true => file.canonicalize().is_ok(),
+    Ok(if kind.is_fifo() {
+        file.canonicalize().is_ok()
+    } else {
         // Opening a folder fails, in words of its own.
-        false => !kind.is_file() && !kind.is_dir(),
+        !kind.is_file() && !kind.is_dir()
     })
 }
 

@@ -197,13 +197,9 @@ async fn interrupted(view: &mut View, stops: &Stops) -> Ending {
 /// Shows what happened as the last event. Nobody may read it: a second signal waits no longer than a moment.
 async fn show_last(view: &mut View, outcome: PipelineOutcome, cause: Cause, stops: &Stops) {
     let event = finished(outcome, cause);
-    let moment = async {
-        stops.second.cancelled().await;
-        tokio::time::sleep(output::LAST_WORDS).await;
-    };
     tokio::select! {
         () = view.show(&event) => {}
-        () = moment => {}
+        () = output::in_a_hurry(stops) => {}
     }
 }
 

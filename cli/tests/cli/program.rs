@@ -102,6 +102,13 @@ impl Repository {
         self.folder.path().join("scratch")
     }
 
+    /// A run has removed its temporary folders.
+    #[track_caller]
+    pub(crate) fn assert_nothing_left(&self) {
+        let left = self.left_behind();
+        assert!(left.is_empty(), "left behind: {left:?}");
+    }
+
     pub(crate) fn left_behind(&self) -> Vec<PathBuf> {
         fs::read_dir(self.scratch())
             .unwrap()

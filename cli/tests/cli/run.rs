@@ -129,11 +129,7 @@ fn three_jobs_run_and_the_artifact_is_kept() {
         fs::read_to_string(artifacts.join("package/results/out.txt")).unwrap(),
         "hello\n"
     );
-    assert!(
-        repository.left_behind().is_empty(),
-        "left behind: {:?}",
-        repository.left_behind()
-    );
+    repository.assert_nothing_left();
 }
 
 #[test]
@@ -204,11 +200,7 @@ fn the_failing_steps_last_lines_are_said_once_more_at_the_end() {
         .unwrap_or_else(|| panic!("{stdout}"));
     assert!(summary.contains("hint: "), "{stdout}");
     assert!(summary.contains("    about to fail"), "{stdout}");
-    assert!(
-        repository.left_behind().is_empty(),
-        "left behind: {:?}",
-        repository.left_behind()
-    );
+    repository.assert_nothing_left();
 }
 
 #[test]
@@ -222,11 +214,7 @@ fn ctrl_c_cancels_cleanly() {
         run.says("pipeline cancelled");
 
         assert_eq!(run.ended(), Some(6));
-        assert!(
-            repository.left_behind().is_empty(),
-            "left behind: {:?}",
-            repository.left_behind()
-        );
+        repository.assert_nothing_left();
     }
 }
 
@@ -259,11 +247,7 @@ fn programs_get_a_last_event_when_a_second_signal_ends_all() {
 
     run.says(r#""event":"pipeline.finished","outcome":"cancelled""#);
     assert_eq!(run.ended(), Some(6));
-    assert!(
-        repository.left_behind().is_empty(),
-        "left behind: {:?}",
-        repository.left_behind()
-    );
+    repository.assert_nothing_left();
 }
 
 #[test]
@@ -276,7 +260,7 @@ fn a_folder_for_artifacts_that_cannot_be_written_is_told_before_anything_runs() 
     assert_eq!(text(&output.stdout), "");
     let told = text(&output.stderr);
     assert!(told.contains("cannot keep artifacts in /proc/x"), "{told}");
-    assert!(repository.left_behind().is_empty());
+    repository.assert_nothing_left();
 }
 
 #[test]
@@ -287,7 +271,7 @@ fn output_that_cannot_be_written_is_no_success() {
         let output = repository.run(&["--json"]).stdout(full).output().unwrap();
         let told = text(&output.stderr);
         assert!(told.contains("cannot write to standard output"), "{told}");
-        assert!(repository.left_behind().is_empty());
+        repository.assert_nothing_left();
         code(&output)
     };
 

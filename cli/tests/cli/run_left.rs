@@ -102,7 +102,7 @@ fn what_a_killed_run_left_is_removed_by_the_next_one_and_what_lives_is_not() {
     lives.signal("TERM");
     lives.says("pipeline cancelled");
     assert_eq!(lives.ended(), Some(6));
-    assert!(repository.left_behind().is_empty());
+    repository.assert_nothing_left();
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn a_pipe_that_git_itself_would_read_is_named() {
     let said = text(&output.stderr);
     assert_eq!(code(&output), 1, "{said}");
     assert!(said.contains("deep/er/.gitignore is a named pipe"), "{said}");
-    assert!(repository.left_behind().is_empty());
+    repository.assert_nothing_left();
 }
 
 #[test]

@@ -156,11 +156,7 @@ fn a_job_that_takes_too_long_ends_with_8() {
         (&job["outcome"], &job["cause"]["kind"]),
         (&json!("timed_out"), &json!("timeout"))
     );
-    assert!(
-        repository.left_behind().is_empty(),
-        "left behind: {:?}",
-        repository.left_behind()
-    );
+    repository.assert_nothing_left();
 }
 
 #[test]

@@ -89,11 +89,7 @@ fn look(repository: &Repository, arguments: &[&str]) -> (Vec<String>, String) {
         .unwrap();
     let seen = seen(&output);
     unchanged(&before, &repository.top());
-    assert!(
-        repository.left_behind().is_empty(),
-        "left behind: {:?}",
-        repository.left_behind()
-    );
+    repository.assert_nothing_left();
     (seen, text(&output.stderr))
 }
 

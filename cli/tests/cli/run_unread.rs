@@ -106,11 +106,7 @@ fn first_cancels_and_second_ends(config: &str, arguments: &[&str], unread: Unrea
     signal("INT", &[run.id()]);
 
     assert_eq!(ended(&mut run), Some(6));
-    assert!(
-        repository.left_behind().is_empty(),
-        "left behind: {:?}",
-        repository.left_behind()
-    );
+    repository.assert_nothing_left();
 }
 
 #[test]
@@ -137,11 +133,7 @@ fn ctrl_c_twice_ends_a_step_that_ignores_it_also_where_nobody_reads_the_output()
     until("the step", PATIENCE, || sleeps(&run));
 
     assert_eq!(ended_by_many(&mut run), Some(6));
-    assert!(
-        repository.left_behind().is_empty(),
-        "left behind: {:?}",
-        repository.left_behind()
-    );
+    repository.assert_nothing_left();
 }
 
 #[test]
