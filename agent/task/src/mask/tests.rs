@@ -29,6 +29,7 @@ fn a_secret_with_colours_or_control_characters_in_it_is_covered() {
     for text in [
         &b"a s3cr3t-\x1b[01;31m\x1b[Kvalue\x1b[m\x1b[K-one b"[..],
         b"a s3cr3t\0-value\x07-one b",
+        b"a s3cr3t-\x1b[\x01\xc3mvalue-one b",
         b"a s3cr3\x7ft-value-on\x1b]0;title\x07e b",
         b"a s3cr3\x1b]8;;link\x1b\\t-value-one b",
     ] {

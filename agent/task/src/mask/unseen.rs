@@ -1,4 +1,5 @@
-//! Bytes that nobody sees in a log: control characters and escape sequences (ECMA-48, 5.4 and 5.6).
+//! Bytes that nobody sees in a log: control characters of ASCII and escape sequences (ECMA-48, 5.4 and 5.6), as far as
+//! `cli/src/output/terminal.rs` takes them out.
 
 /// ESC, which begins a sequence.
 const ESCAPE: u8 = 0x1b;
@@ -13,7 +14,7 @@ pub(super) enum Unseen {
     Outside,
     /// Behind ESC.
     Escaped,
-    /// In a control sequence: parameters, and then a letter.
+    /// In a control sequence: anything up to a letter or the like (0x40 to 0x7e).
     Sequence,
     /// In a string such as a title, to BEL or ESC and a backslash.
     String,
@@ -33,7 +34,7 @@ impl Unseen {
             (_, ESCAPE) => Self::Escaped,
             (Self::Escaped, b'[') => Self::Sequence,
             (Self::Escaped, b']' | b'P' | b'X' | b'^' | b'_') => Self::String,
-            (Self::Sequence, 0x20..=0x3f) => Self::Sequence,
+            (Self::Sequence, byte) if !(0x40..=0x7e).contains(&byte) => Self::Sequence,
             (Self::String, byte) if byte != BELL => Self::String,
             _ => Self::Outside,
         };
