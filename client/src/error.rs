@@ -89,7 +89,10 @@ impl ClientError {
     pub(crate) fn of_transport(error: reqwest::Error) -> Self {
         // A token with a line break, for example: no call can be made of it.
         if error.is_builder() {
-            return Self::Setup(error.without_url().to_string());
+            let why = std::error::Error::source(&error)
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            return Self::Setup(format!("no call can be made of its token and URL: {why}"));
         }
         match error.url() {
             Some(url) if error.is_connect() => Self::Unreachable {

@@ -96,15 +96,11 @@ impl Client {
             let error = match tokio::time::timeout(left.min(longest_try), attempt(make())).await {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(error)) => error,
-                Err(_) if left <= longest_try => return Err(ClientError::Deadline(limit)),
-                Err(_) => ClientError::Deadline(longest_try),
+                Err(_) => ClientError::Deadline(limit),
             };
             let next = jitter(pause);
             if !again || !error.may_pass() || start.elapsed() + next >= limit {
-                return Err(match error {
-                    ClientError::Deadline(_) => ClientError::Deadline(limit),
-                    other => other,
-                });
+                return Err(error);
             }
             tracing::debug!(error = %error.chain(), "a call failed and is sent again");
             tokio::time::sleep(next).await;
