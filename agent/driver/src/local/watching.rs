@@ -18,14 +18,14 @@ use super::process::Process;
 use super::{MOMENT, PATIENCE};
 use crate::Exit;
 
-/// From GOAT's end to the first look for the exit file, and to the second one twice as long.
-const FIRST_LOOK: Duration = Duration::from_millis(1);
+/// Between the first two looks for the exit file once GOAT has ended; each later pause is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
 /// Between TERMs: a first process without a handler yet loses one (`pid_namespaces(7)`).
 const REPEAT: Duration = Duration::from_secs(1);
 
 /// How a place's GOAT ended; none where nothing can say so any more.
 pub(super) async fn exit(folder: &Folder) -> io::Result<Option<Exit>> {
-    let mut pause = FIRST_LOOK;
+    let mut pause = FIRST_PAUSE;
     let mut has_ended = false;
     loop {
         if let Some(exit) = folder.exit()? {
@@ -37,7 +37,7 @@ pub(super) async fn exit(folder: &Folder) -> io::Result<Option<Exit>> {
             Watched::new(goat)?.ended().await?;
             if !has_ended {
                 has_ended = true;
-                pause = FIRST_LOOK;
+                pause = FIRST_PAUSE;
             }
         }
         if !held {
